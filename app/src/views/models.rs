@@ -1,0 +1,187 @@
+//! Which model separates and who does the work, with what it costs said before.
+
+use std::sync::OnceLock;
+
+use egui::{
+    Align2, Color32, CornerRadius, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
+    accesskit::Role, pos2, vec2,
+};
+
+use super::start::heading;
+use crate::{
+    command::Command,
+    icons::Icon,
+    state::{ModelCard, Settings, State, stem_title},
+    theme::{RADIUS_CARD, Theme, Type},
+    time::clock,
+    units, widgets,
+};
+
+/// Compute threads that `settings` come to on this computer.
+pub(super) fn threads(settings: &Settings) -> usize {
+    match settings.threads {
+        0 => engine::local::Pool::default_threads(),
+        threads => threads,
+    }
+}
+
+/// Processor threads of this computer; asked once, since it reads files.
+pub(super) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// A card per model.
+pub(super) fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    heading(ui, "How to separate");
+    let chosen = state.model().map(|card| card.info.name.clone());
+    for (index, card) in state.models.iter().enumerate() {
+        if index > 0 {
+            ui.add_space(12.0);
+        }
+        let is_chosen = chosen.as_ref() == Some(&card.info.name);
+        if model_card(ui, card, is_chosen, state.free_memory_bytes) && !is_chosen {
+            commands.push(Command::ChooseModel(card.info.name.clone()));
+        }
+    }
+}
+
+/// What a model needs, as the card and screen readers say it.
+struct Cost {
+    minutes: String,
+    memory: String,
+    beside: String,
+    short: bool,
+}
+
+fn cost(card: &ModelCard, free: Option<u64>) -> Cost {
+    let short = free.is_some_and(|free| free < card.memory_bytes);
+    let beside = match free {
+        Some(free) if short => format!("not enough, {} free", units::bytes(free)),
+        Some(free) => format!("memory, {} free", units::bytes(free)),
+        None => "memory".into(),
+    };
+    Cost {
+        minutes: clock(f64::from(card.secs_for_4_min).max(1.0)),
+        memory: units::bytes(card.memory_bytes),
+        beside,
+        short,
+    }
+}
+
+fn model_card(ui: &mut Ui, card: &ModelCard, chosen: bool, free: Option<u64>) -> bool {
+    let theme = Theme::get(ui);
+    let cost = cost(card, free);
+    let indent = 48.0;
+    let room = ui.available_width() - indent - 18.0;
+    let description: egui::WidgetText =
+        widgets::rich(card.info.description.as_str(), Type::Small, theme.text2).into();
+    let description =
+        description.into_galley(ui, Some(egui::TextWrapMode::Wrap), room, Type::Small.font());
+    let height = 38.0 + description.size().y + 77.0;
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
+    response.widget_info(|| {
+        WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), chosen, &card.info.title)
+    });
+    ui.ctx().accesskit_node_builder(response.id, |node| {
+        node.set_description(format!(
+            "{} {} for a 4-minute song. {} {}.",
+            card.info.description, cost.minutes, cost.memory, cost.beside,
+        ));
+    });
+
+    let radius = CornerRadius::same(RADIUS_CARD);
+    let fill = if chosen || response.hovered() { theme.raised } else { theme.surf };
+    let edge = match (chosen, response.hovered()) {
+        (true, _) => theme.honey_text,
+        (false, true) => theme.edge,
+        (false, false) => theme.line,
+    };
+    let painter = ui.painter();
+    painter.rect(rect, radius, fill, Stroke::new(1.0, edge), StrokeKind::Inside);
+    widgets::focus_ring(ui, &response, rect, RADIUS_CARD);
+    let mark = egui::Rect::from_center_size(
+        pos2(rect.left() + 28.0, rect.top() + 30.0),
+        Vec2::splat(18.0),
+    );
+    widgets::paint_radio(ui, mark, chosen, response.hovered());
+
+    let left = rect.left() + indent;
+    let line = |text: String, size, color, x: f32, top: f32, max: f32| {
+        let galley = widgets::galley(ui.painter(), text, size, color, max);
+        let width = galley.size().x;
+        ui.painter().galley(pos2(x, top), galley, color);
+        width
+    };
+    line(card.info.title.clone(), Type::Title, theme.text, left, rect.top() + 20.0, room - 70.0);
+    let ready = widgets::galley(ui.painter(), "Ready", Type::Small, theme.ok, 60.0);
+    let ready_at = Align2::RIGHT_CENTER
+        .anchor_size(pos2(rect.right() - 18.0, rect.top() + 30.0), ready.size());
+    Icon::Check.paint(ui.painter(), ready_at.left_center() - vec2(11.0, 0.0), 14.0, theme.ok);
+    ui.painter().galley(ready_at.min, ready, theme.ok);
+    let top = rect.top() + 42.0;
+    let described = description.size().y;
+    ui.painter().galley(pos2(left, top), description, theme.text2);
+
+    let figures = top + described + 11.0;
+    let second = left + 136.0;
+    line(cost.minutes, Type::Figure, theme.text, left, figures, 120.0);
+    line("for a 4-minute song".into(), Type::Small, theme.text3, left, figures + 23.0, 130.0);
+    let (figure, beside) =
+        if cost.short { (theme.error, theme.error) } else { (theme.text, theme.text3) };
+    let width = line(cost.memory, Type::Figure, figure, second, figures, 120.0);
+    if cost.short {
+        let at = pos2(second + width + 14.0, figures + 12.0);
+        Icon::Error.paint(ui.painter(), at, 16.0, theme.error);
+    }
+    line(cost.beside, Type::Small, beside, second, figures + 23.0, rect.right() - 12.0 - second);
+    response.clicked()
+}
+
+/// The computers that take part: this one.
+pub(super) fn work_ui(ui: &mut Ui, state: &State) {
+    let theme = Theme::get(ui);
+    let speed = state.model().map(|card| 240.0 / card.secs_for_4_min.max(0.1));
+    widgets::card(theme).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        let (rect, title) =
+            ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+        title.widget_info(|| WidgetInfo::labeled(Role::Heading, true, "Who does the work"));
+        let put = |text: &str, size, color: Color32, anchor: Align2, x: f32, y: f32| {
+            let galley = widgets::galley(ui.painter(), text, size, color, 260.0);
+            let rect = anchor.anchor_size(pos2(x, y), galley.size());
+            ui.painter().galley(rect.min, galley, color);
+            rect
+        };
+        let (start, end) = (Align2::LEFT_CENTER, Align2::RIGHT_CENTER);
+        let y = rect.center().y;
+        put("Who does the work", Type::Title, theme.text, start, rect.left(), y);
+        if let Some(speed) = speed {
+            let unit = put("real time", Type::Small, theme.text3, end, rect.right(), y);
+            let text = format!("about {}", units::times(speed));
+            put(&text, Type::BodyStrong, theme.text, end, unit.left() - 4.0, y);
+        }
+        ui.add_space(10.0);
+        ui.horizontal(|ui| {
+            widgets::computer_badge(ui, 0, true, 22.0);
+            ui.add_space(12.0);
+            widgets::label_color(ui, Type::Body, theme.text, "This PC");
+            ui.add_space(12.0);
+            let threads = units::count(threads(&state.settings), "thread");
+            widgets::label_color(ui, Type::Small, theme.text3, threads);
+        });
+        ui.add_space(12.0);
+        let stems = state.model().map_or(0, |card| card.info.stems.len());
+        let names: Vec<&str> = state
+            .model()
+            .map(|card| card.info.stems.iter().map(|stem| stem_title(*stem)).collect())
+            .unwrap_or_default();
+        let text = format!(
+            "Makes {}: {}. The result is the same on any computer, and nothing is sent anywhere.",
+            units::count(stems, "stem"),
+            units::list(&names).to_lowercase(),
+        );
+        widgets::label_color(ui, Type::Small, theme.text3, text);
+    });
+}

@@ -1,0 +1,271 @@
+//! This computer as one worker: a rayon pool of our own that computes chunks, and the queue of
+//! jobs that want it.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    assemble::{ChunkHash, write_chunk},
+    audio::Planar,
+    error::{Error, ErrorKind, Result},
+    model::{ChunkInput, ModelInfo, Progress, Separator, SongStats},
+    plan::Plan,
+    scheduler::Cause,
+    store::Track,
+};
+
+/// Working memory that chunks computed at the same time may take together, unless told otherwise.
+pub const DEFAULT_MEMORY_BYTES: u64 = 384 << 20;
+
+/// The threads that separate. Chunks run side by side as memory allows; a separator that splits
+/// its work by rayon finds itself inside this pool and uses the threads left over.
+#[derive(Debug)]
+pub struct Pool {
+    rayon: rayon::ThreadPool,
+    memory_bytes: u64,
+    queue: Mutex<VecDeque<Waiting>>,
+    next_turn: AtomicU64,
+}
+
+impl Pool {
+    /// A pool of `threads` threads named "separate-N" (`None`: [`Self::default_threads`]) whose
+    /// chunks together stay within `memory_bytes`, if one alone does.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(threads: Option<usize>, memory_bytes: u64) -> Result<Self> {
+        let rayon = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.unwrap_or_else(Self::default_threads).max(1))
+            .thread_name(|n| format!("separate-{n}"))
+            .build()
+            .map_err(|e| {
+                Error::new(ErrorKind::Internal, "Cannot start the threads that separate")
+                    .caused_by(e)
+            })?;
+        Ok(Self { rayon, memory_bytes, queue: Mutex::default(), next_turn: AtomicU64::new(0) })
+    }
+
+    /// All processors, less one for window and sound where there are more than two.
+    pub fn default_threads() -> usize {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        if all > 2 { all - 1 } else { all }
+    }
+
+    /// Threads in the pool.
+    pub fn threads(&self) -> usize {
+        self.rayon.current_num_threads()
+    }
+
+    /// Chunks of a model that run at the same time.
+    pub fn slots(&self, model: &ModelInfo) -> usize {
+        let fit = self.memory_bytes / model.memory_bytes_per_chunk.max(1);
+        usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, self.threads())
+    }
+
+    /// Computes a chunk on a thread of the pool; `started` and then `ended` are called from there.
+    pub(crate) fn compute(
+        &self,
+        task: ChunkTask,
+        signal: Arc<Signal>,
+        started: impl FnOnce() + Send + 'static,
+        ended: impl FnOnce(Ending) + Send + 'static,
+    ) {
+        self.rayon.spawn(move || {
+            started();
+            ended(task.run(&signal));
+        });
+    }
+
+    /// Waits in line for the pool: one job at a time has it, so that two do not share memory and
+    /// processors. `called` is called, from any thread, when the turn may have come.
+    pub(crate) fn queue_up(self: &Arc<Self>, called: impl Fn() + Send + Sync + 'static) -> Turn {
+        let id = self.next_turn.fetch_add(1, Ordering::Relaxed);
+        self.waiting().push_back(Waiting { id, called: Box::new(called) });
+        Turn { pool: Arc::clone(self), id }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Waiting {
+    id: u64,
+    called: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waiting({})", self.id)
+    }
+}
+
+/// A place in the pool's queue; dropping it lets the next job in.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pool: Arc<Pool>,
+    id: u64,
+}
+
+impl Turn {
+    /// Whether the pool is ours now.
+    pub(crate) fn has_come(&self) -> bool {
+        self.pool.waiting().front().is_some_and(|first| first.id == self.id)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queue = self.pool.waiting();
+        queue.retain(|waiting| waiting.id != self.id);
+        if let Some(first) = queue.front() {
+            (first.called)();
+        }
+    }
+}
+
+/// Tells a running chunk to stop, and others how far it is.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    /// Share done, as the bits of an f32; those of positive floats sort as their values do.
+    done: AtomicU32,
+    cancelled: AtomicBool,
+}
+
+impl Signal {
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn done(&self) -> f32 {
+        f32::from_bits(self.done.load(Ordering::Relaxed))
+    }
+}
+
+impl Progress for Signal {
+    fn report(&self, done: f32) {
+        if done > 0.0 {
+            self.done.fetch_max(done.min(1.0).to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+}
+
+/// Everything needed to compute one chunk.
+pub(crate) struct ChunkTask {
+    pub(crate) separator: Arc<dyn Separator>,
+    pub(crate) mixture: Arc<Track>,
+    pub(crate) song: SongStats,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) chunk: usize,
+    /// Indices into the model's stems of those to keep.
+    pub(crate) keep: Arc<[usize]>,
+    /// Where the result goes.
+    pub(crate) target: PathBuf,
+}
+
+/// How a chunk ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The result is in the target file.
+    Stored { target: PathBuf, hash: ChunkHash, took: Duration },
+    /// The separator did not manage; the chunk's fault or the worker's.
+    Failed(Cause, Error),
+    /// Reading the song or writing the result failed; nobody's fault, and no use in going on.
+    NoStorage(Error),
+    /// Told to stop.
+    Stopped,
+}
+
+impl ChunkTask {
+    fn run(self, signal: &Signal) -> Ending {
+        if signal.is_cancelled() {
+            return Ending::Stopped;
+        }
+        let input = match self.input() {
+            Ok(input) => input,
+            Err(error) => return Ending::NoStorage(error),
+        };
+        let began = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| self.separator.separate(&input, signal)));
+        let took = began.elapsed();
+        let stems = match result {
+            Ok(Ok(stems)) => stems,
+            Ok(Err(e)) if e.kind == ErrorKind::Cancelled => return Ending::Stopped,
+            Ok(Err(error)) => return Ending::Failed(Cause::Error, error),
+            Err(panic) => {
+                let what = format!("The model broke off: {}", panic_message(panic.as_ref()));
+                return Ending::Failed(Cause::Panic, Error::new(ErrorKind::Internal, what));
+            }
+        };
+        if let Err(error) = self.check(&stems, input.segment_frames) {
+            return Ending::Failed(Cause::BadResult, error);
+        }
+        // Called back or not, what is computed is worth keeping.
+        let kept: Vec<&Planar> = self.keep.iter().map(|&stem| &stems[stem]).collect();
+        match write_chunk(&self.target, &kept) {
+            Ok(hash) => Ending::Stored { target: self.target, hash, took },
+            Err(error) => Ending::NoStorage(error),
+        }
+    }
+
+    fn input(&self) -> Result<ChunkInput> {
+        let segment = &self.plan.segments()[self.chunk];
+        let range = self.plan.input(self.chunk);
+        let frames = (range.end - range.start) as usize;
+        let mut audio = Planar::silence(self.mixture.channel_count(), frames);
+        self.mixture.read(range.start, audio.channels_mut())?;
+        if audio.channel_count() == 1 {
+            let mono = audio.into_channels().remove(0);
+            audio = Planar::from_channels(vec![mono.clone(), mono]);
+        }
+        Ok(ChunkInput {
+            audio,
+            context_before_frames: (segment.start - range.start) as usize,
+            segment_frames: (segment.end - segment.start) as usize,
+            start_frame: segment.start,
+            song: self.song,
+        })
+    }
+
+    /// Exact shape and finite samples, whoever computed them.
+    fn check(&self, stems: &[Planar], frames: usize) -> Result<()> {
+        let bad = |what: String| Err(Error::new(ErrorKind::Internal, what));
+        let expected = self.separator.info().stems.len();
+        if stems.len() != expected {
+            return bad(format!("The model gave {} stems instead of {expected}", stems.len()));
+        }
+        for stem in stems {
+            if stem.channel_count() != 2 || stem.channels().iter().any(|c| c.len() != frames) {
+                return bad(format!(
+                    "The model gave {} channels of {} frames instead of 2 of {frames}",
+                    stem.channel_count(),
+                    stem.frames()
+                ));
+            }
+            if stem.channels().iter().flatten().any(|sample| !sample.is_finite()) {
+                return bad("The model gave samples that are not numbers".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given")
+}

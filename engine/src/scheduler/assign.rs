@@ -1,0 +1,170 @@
+//! Who gets which chunk next.
+
+use std::time::Duration;
+
+use super::{Cause, Comm, Lease, Mode, Phase, Running, State, Worker, WorkerId, frames};
+use crate::plan::first_chunk_at;
+
+/// A chunk that has less than this to go is not worth a copy.
+const COPY_MIN_SECS: f64 = 5.0;
+
+/// A copy must be this much faster than what is left of the original.
+const COPY_GAIN: f64 = 1.5;
+
+impl State {
+    /// Hands out chunks until nobody can use another: one each in turn, the fastest first, so that
+    /// those nearest to the playhead are done soonest.
+    pub(super) fn assign(&mut self, comm: &mut impl Comm, now: Duration) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        let mut order = self.trusted(now);
+        order.retain(|id| self.workers[id].has_credit());
+        order.sort_by(|a, b| {
+            self.workers[a].secs_per_frame().total_cmp(&self.workers[b].secs_per_frame())
+        });
+        while !order.is_empty() {
+            order.retain(|&id| match self.next_for(id, now) {
+                Some((chunk, alone)) => {
+                    self.lease(comm, now, id, chunk, alone);
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+
+    /// Workers to rely on: all but those in quarantine and those that owe so many answers to what
+    /// was called back that they may never compute again; or all when there are no others.
+    fn trusted(&self, now: Duration) -> Vec<WorkerId> {
+        let trusted: Vec<WorkerId> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| !worker.is_quarantined(now) && !worker.is_blocked())
+            .map(|(&id, _)| id)
+            .collect();
+        if trusted.is_empty() { self.workers.keys().copied().collect() } else { trusted }
+    }
+
+    /// The chunk that `id` should have next, and whether alone.
+    fn next_for(&self, id: WorkerId, now: Duration) -> Option<(usize, bool)> {
+        let worker = &self.workers[&id];
+        if !worker.has_credit() {
+            return None;
+        }
+        if let Some(chunk) = self.nearest(|chunk| self.may_take(id, chunk, now)) {
+            return (!self.would_delay(id, chunk, now)).then_some((chunk, false));
+        }
+        let others_wait = self.pending.iter().any(|&chunk| !self.chunks[chunk].alone);
+        if others_wait {
+            return None;
+        }
+        // Last tries come when all else is handed out, one at a time, here if at all possible.
+        let takes_last_tries = worker.spec.local
+            || !self.trusted(now).into_iter().any(|id| self.workers[&id].spec.local);
+        if takes_last_tries && let Some(chunk) = self.nearest(|chunk| self.chunks[chunk].alone) {
+            let is_alone = worker.running.iter().all(|running| running.revoked);
+            return is_alone.then_some((chunk, true));
+        }
+        worker.has_free_slot().then(|| self.worth_a_copy(id, now)).flatten().map(|c| (c, false))
+    }
+
+    /// The pending chunk nearest to the playhead that is `fit`: the one under it, those ahead,
+    /// then those behind.
+    fn nearest(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
+        let here = first_chunk_at(&self.segments, self.playhead);
+        let ahead = self.pending.range(here..).copied().find(|&chunk| fit(chunk));
+        ahead.or_else(|| self.pending.range(..here).rev().copied().find(|&chunk| fit(chunk)))
+    }
+
+    /// A chunk that failed on a worker goes to another one as long as there is one that did not
+    /// fail on it.
+    fn may_take(&self, id: WorkerId, chunk: usize, now: Duration) -> bool {
+        let chunk = &self.chunks[chunk];
+        let failed = |id| chunk.failures.iter().any(|&(w, cause)| w == id && cause != Cause::Lost);
+        !chunk.alone && (!failed(id) || self.trusted(now).into_iter().all(failed))
+    }
+
+    /// Whether the job would be finished sooner if `id` did not take `chunk`, by the speeds
+    /// measured so far: when even the others together, and the soonest of them, would be done with
+    /// everything before `id` is done with this.
+    fn would_delay(&self, id: WorkerId, chunk: usize, now: Duration) -> bool {
+        let worker = &self.workers[&id];
+        if worker.measured_secs_per_frame().is_none() || !self.chunks[chunk].failures.is_empty() {
+            return false;
+        }
+        let length = frames(&self.segments[chunk]) as f64;
+        let (mut soonest, mut rate, mut work) = (f64::INFINITY, 0.0, self.pending_frames as f64);
+        for other in self.trusted(now).into_iter().filter(|&other| other != id) {
+            let other = &self.workers[&other];
+            if other.measured_secs_per_frame().is_some() && !other.is_suspect() {
+                soonest = soonest.min(self.finish_secs(other, length));
+                rate += other.frames_per_sec();
+                work += self.owed_frames(other);
+            }
+        }
+        rate > 0.0 && self.finish_secs(worker, length) > soonest.max(work / rate)
+    }
+
+    /// Seconds until `worker` would be done with `length` frames more.
+    fn finish_secs(&self, worker: &Worker, length: f64) -> f64 {
+        let queued = (self.owed_frames(worker) + length) / worker.frames_per_sec();
+        queued.max(length * worker.secs_per_frame())
+    }
+
+    /// Frames `worker` still has to compute of what it was given.
+    fn owed_frames(&self, worker: &Worker) -> f64 {
+        let left =
+            |r: &Running| frames(&self.segments[r.chunk]) as f64 * f64::from(1.0 - r.progress);
+        worker.running.iter().filter(|r| !r.revoked).map(left).sum()
+    }
+
+    /// The chunk with most left to do elsewhere, if `id` would have it done well before.
+    fn worth_a_copy(&self, id: WorkerId, now: Duration) -> Option<usize> {
+        let own_rate = self.workers[&id].secs_per_frame();
+        let mut best: Option<(f64, usize)> = None;
+        for (_, other) in self.workers.iter().filter(|&(&other, _)| other != id) {
+            for running in other.running.iter().filter(|r| !r.revoked && !r.alone) {
+                let chunk = running.chunk;
+                let length = frames(&self.segments[chunk]) as f64;
+                let remaining = running.remaining_secs(now, length * other.secs_per_frame());
+                if !self.chunks[chunk].copied
+                    && self.may_take(id, chunk, now)
+                    && remaining > COPY_MIN_SECS.max(COPY_GAIN * length * own_rate)
+                    && best.is_none_or(|(most, _)| remaining > most)
+                {
+                    best = Some((remaining, chunk));
+                }
+            }
+        }
+        best.map(|(_, chunk)| chunk)
+    }
+
+    fn lease(
+        &mut self,
+        comm: &mut impl Comm,
+        now: Duration,
+        id: WorkerId,
+        chunk: usize,
+        alone: bool,
+    ) {
+        self.take_pending(chunk);
+        let state = &mut self.chunks[chunk];
+        state.copied |= state.phase == Phase::Leased;
+        state.phase = Phase::Leased;
+        state.attempts += 1;
+        let lease = Lease { worker: id, chunk, attempt: state.attempts, alone };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.running.push(Running {
+                chunk,
+                attempt: lease.attempt,
+                alone,
+                revoked: false,
+                started: None,
+                progressed: now,
+                progress: 0.0,
+            });
+            comm.dispatch(lease);
+        }
+    }
+}

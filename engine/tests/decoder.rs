@@ -1,0 +1,222 @@
+//! The decoder on files made here: odd headers, damage, numbers that are none; and tags, covers and
+//! protection in files made by others.
+
+use std::path::{Path, PathBuf};
+
+use engine::{Error, ErrorKind, decode::Decoder};
+
+/// All channels of a file, and the decoder's notes.
+fn decode(path: &Path) -> Result<(Vec<Vec<f32>>, Vec<String>), Error> {
+    let mut decoder = Decoder::open(path)?;
+    let mut channels = vec![Vec::new(); usize::from(decoder.info().source.channels)];
+    while let Some(block) = decoder.next_block()? {
+        channels.iter_mut().zip(block.channels()).for_each(|(all, new)| all.extend(new));
+    }
+    Ok((channels, decoder.notes()))
+}
+
+/// A WAV by hand: format tag, bits, sizes as claimed, and the sound.
+fn wav(magic: &[u8; 4], tag: u16, bits: u16, data_size: u32, sound: &[u8]) -> Vec<u8> {
+    let align = bits / 8;
+    let mut bytes = magic.to_vec();
+    bytes.extend(data_size.saturating_add(36).to_le_bytes());
+    bytes.extend(b"WAVE");
+    if magic == b"RF64" {
+        bytes.extend(b"ds64");
+        bytes.extend(28u32.to_le_bytes());
+        bytes.extend((sound.len() as u64 + 72).to_le_bytes());
+        bytes.extend((sound.len() as u64).to_le_bytes());
+        bytes.extend([0; 12]);
+    }
+    bytes.extend(b"fmt ");
+    bytes.extend(16u32.to_le_bytes());
+    bytes.extend(tag.to_le_bytes());
+    bytes.extend(1u16.to_le_bytes());
+    bytes.extend(44_100u32.to_le_bytes());
+    bytes.extend((44_100 * u32::from(align)).to_le_bytes());
+    bytes.extend(align.to_le_bytes());
+    bytes.extend(bits.to_le_bytes());
+    bytes.extend(b"data");
+    bytes.extend(data_size.to_le_bytes());
+    bytes.extend(sound);
+    bytes
+}
+
+fn decode_bytes(name: &str, bytes: &[u8]) -> Result<(Vec<Vec<f32>>, Vec<String>), Error> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("a new file");
+    decode(&path)
+}
+
+#[test]
+fn wav_sizes_may_be_wrong() {
+    let sound: Vec<u8> = (0..1000i16).flat_map(|n| (n * 30).to_le_bytes()).collect();
+    let expected: Vec<f32> = (0..1000i16).map(|n| f32::from(n * 30) / 32_768.0).collect();
+    for (what, magic, size) in [
+        ("right", b"RIFF", 2_000),
+        ("never filled in", b"RIFF", 0),
+        ("streamed", b"RIFF", u32::MAX),
+        ("too large", b"RIFF", 5_000_000),
+        ("64-bit", b"RF64", u32::MAX),
+    ] {
+        let (channels, _) = decode_bytes("a.wav", &wav(magic, 1, 16, size, &sound)).expect(what);
+        assert_eq!((channels.len(), &channels[0]), (1, &expected), "{what}");
+    }
+}
+
+#[test]
+fn rf64_ends_where_its_64_bit_size_says() {
+    let sound: Vec<u8> = (0..500i16).flat_map(i16::to_le_bytes).collect();
+    let mut bytes = wav(b"RF64", 1, 16, u32::MAX, &sound);
+    bytes.extend(b"LIST\x10\0\0\0INFOINAM\x04\0\0\0name");
+    let (channels, _) = decode_bytes("a.wav", &bytes).expect("an RF64 file");
+    assert_eq!(channels[0].len(), 500);
+}
+
+#[test]
+fn what_is_no_sample_becomes_silence() {
+    let samples = [0.5, f32::NAN, -0.25, f32::INFINITY, f32::NEG_INFINITY, 2.0, -1e18, 32768.0];
+    let sound: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    let bytes = wav(b"RIFF", 3, 32, sound.len() as u32, &sound);
+    let (channels, notes) = decode_bytes("float.wav", &bytes).expect("a float file");
+    assert_eq!(channels, [[0.5, 0.0, -0.25, 0.0, 0.0, 2.0, 0.0, 32768.0]]);
+    assert_eq!(notes, ["4 samples were no numbers or beyond all measure and became silence"]);
+}
+
+#[test]
+fn other_kinds_of_files_are_named() {
+    for (name, bytes, says) in [
+        ("a.ape", &b"MAC \x96\x0f"[..], "Monkey's Audio"),
+        ("a.wma", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", "Windows Media"),
+        ("cover.mp3", b"\x89PNG\r\n\x1a\n", "PNG"),
+        ("tag.ape", b"ID3\x04\0\0\0\0\0\x02\0\0MAC \x96\x0f", "Monkey's Audio"),
+    ] {
+        let error = decode_bytes(name, bytes).expect_err(name);
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert!(error.what.contains(says) && error.what.contains(name), "{}", error.what);
+    }
+}
+
+#[test]
+fn damage_in_the_middle_of_an_mp3_is_skipped() {
+    let Some(root) = shared_audio() else { return };
+    let mut bytes = std::fs::read(root.join("songs/spleeter_audio_example.mp3")).expect("a song");
+    let whole = decode_bytes("whole.mp3", &bytes).expect("a song").0[0].len();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 5_000].fill(0);
+    let (channels, _) = decode_bytes("damaged.mp3", &bytes).expect("most of it is there");
+    let lost = whole - channels[0].len();
+    assert!((1..30_000).contains(&lost), "{lost} of {whole} frames lost");
+}
+
+#[test]
+fn a_flac_that_lost_its_end_says_so() {
+    let Some(root) = shared_audio() else { return };
+    let whole = root.join("decoders/tinytag+tinytag/tinytag/tests/samples/flac1sMono.flac");
+    let bytes = std::fs::read(whole).expect("a FLAC file");
+    let (channels, notes) = decode_bytes("cut.flac", &bytes[..bytes.len() / 2]).expect("a half");
+    assert!((10_000..40_000).contains(&channels[0].len()), "{} frames", channels[0].len());
+    assert!(notes.iter().any(|note| note.contains("1.000")), "{notes:?}");
+}
+
+#[test]
+fn samples_of_24_bits_in_four_bytes_are_exact() {
+    let Some(root) = shared_audio() else { return };
+    let folder = root.join("decoders/ruuda+hound/testsamples");
+    // By hound's own tests.
+    let expected = [-96, 23_052, 8_388_607, -8_360_672].map(|n| n as f32 / 8_388_608.0);
+    let name = "pcmwaveformat-24bit-4byte-48kHz-stereo.wav";
+    let (channels, _) = decode(&folder.join(name)).expect("a 24-bit file");
+    assert_eq!(channels, [[expected[0], expected[2]], [expected[1], expected[3]]], "{name}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("pipe.wav");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    assert_eq!(decode(&path).expect_err("a pipe").kind, ErrorKind::Unsupported);
+}
+
+#[test]
+fn protected_files_are_called_so() {
+    let Some(root) = shared_audio() else { return };
+    let folder = root.join("decoders/mozilla+mp4parse-rust");
+    for name in ["mp4parse/tests/bipbop_cbcs_audio_init.mp4", "mp4parse_capi/tests/short-cenc.mp4"]
+    {
+        assert_eq!(decode(&folder.join(name)).expect_err(name).kind, ErrorKind::Protected);
+    }
+}
+
+#[test]
+fn tags_and_covers_come_along() {
+    let Some(root) = shared_audio() else { return };
+    let folder = root.join("decoders");
+    for (name, title, artist, album, has_cover) in TAGGED {
+        let decoder = Decoder::open(&folder.join(name)).expect(name);
+        let info = decoder.info();
+        assert_eq!(info.title, *title, "{name}");
+        assert_eq!(info.artist.as_deref(), *artist, "{name}");
+        assert_eq!(info.album.as_deref(), *album, "{name}");
+        assert_eq!(info.cover.is_some(), *has_cover, "{name}: cover");
+    }
+}
+
+/// File, title, artist, album, cover; as ffprobe reads them.
+type Tagged = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, bool);
+const TAGGED: &[Tagged] = &[
+    (
+        "tinytag+tinytag/tinytag/tests/samples/multiple_values_images.flac",
+        "multiple_values_images",
+        Some("artist 1; artist 2; artist 3"),
+        Some("album 1; album 2"),
+        true,
+    ),
+    (
+        "tinytag+tinytag/tinytag/tests/samples/classical.m4a",
+        "some title",
+        Some("some artist"),
+        Some("some album"),
+        false,
+    ),
+    (
+        "tinytag+tinytag/tinytag/tests/samples/ogg_with_image.ogg",
+        "Sample Title",
+        Some("Sample Artist"),
+        None,
+        true,
+    ),
+    (
+        "tinytag+tinytag/tinytag/tests/samples/test-tagged.wav",
+        "thetitle",
+        Some("theartisst"),
+        Some("thealbum"),
+        false,
+    ),
+    (
+        "tinytag+tinytag/tinytag/tests/samples/pluck-pcm8.aiff",
+        "Pluck",
+        Some("Serhiy Storchaka"),
+        Some("Python Test Suite"),
+        false,
+    ),
+    ("beetbox+beets/test/rsrc/image.mp3", "image", None, None, true),
+    ("beetbox+beets/test/rsrc/full.mp3", "full", Some("the artist"), Some("the album"), false),
+    ("beetbox+beets/test/rsrc/full.alac.m4a", "full", Some("the artist"), Some("the album"), false),
+];
+
+/// The folder of audio made by others, which is not part of the repository.
+fn shared_audio() -> Option<PathBuf> {
+    let path = std::env::var_os("STEMHIVE_SHARED_AUDIO").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/audio"),
+        PathBuf::from,
+    );
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: “{}” is not there", path.display());
+    None
+}

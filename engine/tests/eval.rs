@@ -1,0 +1,106 @@
+//! The scores of the shipped separator on real multitracks, against what costs nothing.
+
+use std::path::{Path, PathBuf};
+
+use engine::{
+    ErrorKind,
+    engine::{Engine, EngineConfig},
+    eval::{self, Score, SongScores},
+};
+
+fn engine(dir: &Path) -> Engine {
+    Engine::new(&EngineConfig {
+        cache_dir: dir.join("cache"),
+        data_dir: dir.join("data"),
+        cache_cap_bytes: 4 << 30,
+        threads: None,
+    })
+    .unwrap()
+}
+
+fn shared_audio() -> Option<PathBuf> {
+    let path = std::env::var_os("STEMHIVE_SHARED_AUDIO").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/audio"),
+        PathBuf::from,
+    );
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("skipped: “{}” is not there", path.display());
+    None
+}
+
+#[test]
+fn the_default_model_beats_the_mixture_on_every_class_and_a_quarter_of_it_on_the_mean() {
+    let Some(shared) = shared_audio() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let rows = eval::evaluate(
+        &engine(dir.path()),
+        &shared.join("multitracks"),
+        &["spectral".into()],
+        &mut |_| (),
+    )
+    .unwrap();
+    for system in ["spectral", "mixture", "mixture / 4", "ideal ratio mask"] {
+        println!(
+            "{system}, global and median: {:.2?}",
+            eval::means(&rows, system).map(Option::unwrap)
+        );
+    }
+    let global = |system: &str| eval::means(&rows, system).map(|class| class.unwrap()[0]);
+    let mean = |system: &str| global(system).iter().sum::<f64>() / 4.0;
+    for (ours, mixture) in global("spectral").iter().zip(global("mixture")) {
+        assert!(*ours > mixture + 3.0, "{ours} against {mixture}");
+    }
+    assert!(mean("spectral") > mean("mixture / 4") + 3.0);
+    assert!(mean("ideal ratio mask") > mean("spectral") + 3.0);
+}
+
+/// A second of a square wave of the given height.
+fn write(dir: &Path, name: &str, height: f32) {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 44_100,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut wav = hound::WavWriter::create(dir.join(name), spec).unwrap();
+    for n in 0..2 * 44_100 {
+        wav.write_sample(if n / 100 % 2 == 0 { height } else { -height }).unwrap();
+    }
+    wav.finalize().unwrap();
+}
+
+#[test]
+fn scores_are_as_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("songs/square");
+    std::fs::create_dir_all(&song).unwrap();
+    write(&song, "mixture.wav", 0.5);
+    write(&song, "drums.wav", 0.4);
+    write(&song, "bass.wav", 0.1);
+    let engine = engine(dir.path());
+    let rows = eval::evaluate(&engine, &dir.path().join("songs"), &[], &mut |_| ()).unwrap();
+    let scores = |system: &str| -> [Score; 4] {
+        rows.iter().find(|row: &&SongScores| row.system == system).unwrap().scores
+    };
+    let is = |score: Score, db: f64| match score {
+        Score::Distortion { global_db, median_db } => {
+            assert!((global_db - db).abs() < 1e-3 && (median_db - db).abs() < 1e-3, "{score:?}");
+        }
+        Score::Leakage { db: leak } => assert!((leak - db).abs() < 1e-3, "{score:?}"),
+    };
+    is(scores("mixture")[0], 20.0 * 4.0f64.log10());
+    is(scores("mixture")[1], -20.0 * 4.0f64.log10());
+    is(scores("mixture")[3], 0.0);
+    is(scores("mixture / 4")[2], -20.0 * 4.0f64.log10());
+    is(scores("mixture / 4")[0], 20.0 * (0.4f64 / 0.275).log10());
+}
+
+#[test]
+fn a_folder_without_multitracks_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let error = eval::evaluate(&engine, dir.path(), &[], &mut |_| ()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+}
