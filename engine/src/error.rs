@@ -13,9 +13,9 @@ pub enum ErrorKind {
     NotFound,
     /// The system does not let us read or write it.
     Denied,
-    /// The bytes are not a kind of audio we can read.
+    /// The bytes are not a kind of audio, or of model, that we can read.
     Unsupported,
-    /// The file claims to be audio we know but its content is damaged.
+    /// The file claims to be of a kind we know but its content is damaged.
     Damaged,
     /// The file is locked by copy protection.
     Protected,

@@ -1,5 +1,6 @@
 //! Separation models: the trait every network or classical method implements, and the registry.
 
+pub mod checkpoint;
 pub mod spectral;
 
 use std::sync::Arc;
