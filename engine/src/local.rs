@@ -198,7 +198,9 @@ impl ChunkTask {
             Err(error) => return Ending::NoStorage(error),
         };
         let began = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| self.separator.separate(&input, signal)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            self.separator.separate_some(&input, &self.keep, signal)
+        }));
         let took = began.elapsed();
         let stems = match result {
             Ok(Ok(stems)) => stems,
@@ -213,8 +215,7 @@ impl ChunkTask {
             return Ending::Failed(Cause::BadResult, error);
         }
         // Called back or not, what is computed is worth keeping.
-        let kept: Vec<&Planar> = self.keep.iter().map(|&stem| &stems[stem]).collect();
-        match write_chunk(&self.target, &kept) {
+        match write_chunk(&self.target, &stems.iter().collect::<Vec<_>>()) {
             Ok(hash) => Ending::Stored { target: self.target, hash, took },
             Err(error) => Ending::NoStorage(error),
         }
@@ -242,7 +243,7 @@ impl ChunkTask {
     /// Exact shape and finite samples, whoever computed them.
     fn check(&self, stems: &[Planar], frames: usize) -> Result<()> {
         let bad = |what: String| Err(Error::new(ErrorKind::Internal, what));
-        let expected = self.separator.info().stems.len();
+        let expected = self.keep.len();
         if stems.len() != expected {
             return bad(format!("The model gave {} stems instead of {expected}", stems.len()));
         }

@@ -1,6 +1,8 @@
 //! Separation models: the trait every network or classical method implements, and the registry.
 
 pub mod checkpoint;
+pub mod htdemucs;
+pub mod nn;
 pub mod spectral;
 
 use std::sync::Arc;
@@ -164,6 +166,42 @@ pub trait Separator: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Cancelled`] when `progress` says so; anything else is a failed chunk.
     fn separate(&self, input: &ChunkInput, progress: &dyn Progress) -> Result<Vec<Planar>>;
+
+    /// As [`Self::separate`], but only the stems at the indices `keep` into
+    /// [`ModelInfo::stems`], in that order. For models that save work by it.
+    ///
+    /// # Errors
+    /// As [`Self::separate`].
+    fn separate_some(
+        &self,
+        input: &ChunkInput,
+        keep: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Planar>> {
+        let all = self.separate(input, progress)?;
+        Ok(keep.iter().filter_map(|&stem| all.get(stem).cloned()).collect())
+    }
+
+    /// The same model working harder for better stems, or `None` where it cannot.
+    fn with_quality(&self, _quality: Quality) -> Option<Arc<dyn Separator>> {
+        None
+    }
+}
+
+/// How hard a model works; other than the default costs time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// How many times each segment is separated, each time shifted by another part of half a
+    /// second, and averaged ("shift trick", Défossez et al. 2019); 0 is once, without a shift.
+    pub shifts: u32,
+    /// Share of each segment that overlaps the next one, 0.0..=0.9.
+    pub overlap: f64,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self { shifts: 0, overlap: 0.25 }
+    }
 }
 
 /// The models that come with the program, the default one first.
