@@ -136,38 +136,33 @@ impl<'a> MapRef<'a> {
         }
     }
 
-    /// Reads as many positions of `channel` as `out` has, from `position` of `row` on.
+    /// Where in memory `count` positions of the first channel from `position` of `row` on lie, if
+    /// they lie in one tile; those of the next channel are [`Self::stride`] further.
     #[inline(always)]
-    pub(super) fn read<S: Simd>(
-        &self,
-        _: S,
-        channel: usize,
-        row: isize,
-        position: isize,
-        out: &mut [f32],
-    ) {
-        let tile = match self.layout {
-            Layout::Rows => row,
-            Layout::Line => position.div_euclid(self.width as isize),
-        };
-        let count = self.tiles as isize;
-        if row >= 0 && tile >= 0 && tile < count && (self.layout == Layout::Line || row < count) {
-            let tile = tile as usize;
-            let origin = if self.layout == Layout::Line { tile * self.width } else { 0 };
-            let at = position - origin as isize;
-            if at >= 0 && at as usize + out.len() <= self.valid(tile) {
-                let start = (tile * self.channels + channel) * self.width + at as usize;
-                copy::<S>(&self.data[start..start + out.len()], out);
-                return;
+    pub(super) fn inside(&self, row: isize, position: isize, count: usize) -> Option<usize> {
+        let (tile, at) = match self.layout {
+            Layout::Rows => (usize::try_from(row).ok()?, usize::try_from(position).ok()?),
+            Layout::Line => {
+                let position = usize::try_from(position).ok()?;
+                (position / self.width, position % self.width)
             }
-        }
-        self.read_piecewise(channel, row, position, out);
+        };
+        let fits = tile < self.tiles && at + count <= self.valid(tile);
+        fits.then_some(tile * self.channels * self.width + at)
     }
 
-    /// Across the edges of tiles and of the map.
-    #[cold]
+    /// Floats from one channel to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Reads as many positions of `channel` as `out` has, from `position` of `row` on.
     #[inline(never)]
-    fn read_piecewise(&self, channel: usize, row: isize, position: isize, out: &mut [f32]) {
+    pub(super) fn read(&self, channel: usize, row: isize, position: isize, out: &mut [f32]) {
         out.fill(0.0);
         let inside = match self.layout {
             Layout::Rows => (0..self.tiles as isize).contains(&row),
@@ -201,16 +196,27 @@ impl<'a> MapRef<'a> {
         stride: usize,
         out: &mut [f32],
     ) {
-        for (i, value) in out.iter_mut().enumerate() {
-            let at = position + (i * stride) as isize;
-            *value = if at >= 0 && at < self.frames as isize {
-                let at = at as usize;
-                self.data
-                    [(at / self.width * self.channels + channel) * self.width + at % self.width]
-            } else {
-                0.0
-            };
+        let mut rest = out;
+        let mut position = position;
+        while position < 0 && !rest.is_empty() {
+            rest[0] = 0.0;
+            rest = &mut rest[1..];
+            position += stride as isize;
         }
+        let mut at = position as usize;
+        while at < self.frames && !rest.is_empty() {
+            let (tile, offset) = (at / self.width, at % self.width);
+            let row = &self.data[(tile * self.channels + channel) * self.width..];
+            let row = &row[offset..self.valid(tile)];
+            let count = row.len().div_ceil(stride).min(rest.len());
+            let (now, later) = rest.split_at_mut(count);
+            for (out, x) in now.iter_mut().zip(row.iter().step_by(stride)) {
+                *out = *x;
+            }
+            at += count * stride;
+            rest = later;
+        }
+        rest.fill(0.0);
     }
 }
 

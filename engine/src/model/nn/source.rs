@@ -51,13 +51,21 @@ pub(crate) struct Taps<'a> {
 
 impl Source for Taps<'_> {
     #[inline(always)]
-    fn fill<S: Simd, const NV: usize>(&self, s: S, column: usize, panel: &mut [f32]) {
+    fn fill<S: Simd, const NV: usize>(&self, _: S, column: usize, panel: &mut [f32]) {
         let nr = NV * S::F32_LANES;
-        let mut rows = panel.chunks_exact_mut(nr);
-        for channel in 0..self.map.channels {
-            for (tap, out) in self.taps.iter().zip(&mut rows) {
-                let position = self.origin.1 + tap.position + column as isize;
-                self.map.read(s, channel, self.origin.0 + tap.row, position, out);
+        let (map, stride) = (self.map, self.map.stride());
+        for (index, tap) in self.taps.iter().enumerate() {
+            let row = self.origin.0 + tap.row;
+            let position = self.origin.1 + tap.position + column as isize;
+            let rows = panel.chunks_exact_mut(nr).skip(index).step_by(self.taps.len());
+            if let Some(start) = map.inside(row, position, nr) {
+                for (out, from) in rows.zip(map.data()[start..].chunks(stride)) {
+                    copy::<S>(&from[..nr], out);
+                }
+            } else {
+                for (channel, out) in rows.enumerate() {
+                    map.read(channel, row, position, out);
+                }
             }
         }
     }
