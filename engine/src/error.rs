@@ -29,6 +29,8 @@ pub enum ErrorKind {
     TooLarge,
     /// Someone else is using it right now.
     Busy,
+    /// A server, or the way to it, does not do what it should.
+    Network,
     /// The work was cancelled by the user.
     Cancelled,
     /// Any other failure of reading or writing.

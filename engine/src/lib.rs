@@ -8,6 +8,7 @@
 
 pub mod assemble;
 pub mod audio;
+pub mod catalogue;
 pub mod decode;
 pub mod dsp;
 pub mod engine;
