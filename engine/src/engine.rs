@@ -6,10 +6,12 @@ use std::{
 };
 
 use crate::{
+    catalogue::{Catalogue, Manifest, Network},
     error::{Error, ErrorKind, Result},
     job::{self, JobHandle, JobRequest, JobSong, Stems},
     local::{DEFAULT_MEMORY_BYTES, Pool},
-    model::{self, ModelInfo, Separator},
+    model::{self, ModelInfo, Quality, Separator, Stem},
+    roster::Roster,
     song::{self, Found, Keeper, Song, SongId, SongState, Wake},
     store::{Cache, Kind, KnownSong, Library, Pin, Shelf, Store, Usage, size_text},
 };
@@ -48,6 +50,10 @@ impl Default for EngineConfig {
 pub struct SeparateOptions {
     /// Name of the model.
     pub model: String,
+    /// How hard it works.
+    pub quality: Quality,
+    /// The stems wanted, any of the model's; all of them when empty.
+    pub stems: Vec<Stem>,
     /// Where the listener is, in frames at the work rate: separated first.
     pub playhead_frame: u64,
     /// Called when there is something new to see.
@@ -85,7 +91,7 @@ pub enum Standing {
 pub struct Engine {
     store: Arc<Store>,
     pool: Arc<Pool>,
-    models: Vec<Arc<dyn Separator>>,
+    roster: Roster,
     notices: Vec<Error>,
     visits: Arc<Visits>,
     /// Keeps the stems that are open in the cache.
@@ -111,10 +117,13 @@ impl Engine {
         }
         let cache = Cache::open(&config.cache_dir, config.cache_cap_bytes)?;
         let (library, notice) = Library::open(&config.data_dir)?;
+        let reserved = models.iter().map(|model| model.info().name.clone()).collect();
+        let catalogue =
+            Catalogue::new(&config.data_dir, Manifest::built_in(), Network::default(), reserved);
         Ok(Self {
             store: Arc::new(Store { cache, library }),
             pool: Arc::new(Pool::new(config.threads, DEFAULT_MEMORY_BYTES)?),
-            models,
+            roster: Roster::new(models, catalogue),
             notices: notice.into_iter().collect(),
             visits: Arc::default(),
             pins: Mutex::default(),
@@ -146,21 +155,22 @@ impl Engine {
     /// [`ErrorKind::Busy`] when it is being separated already, here or by another Stemhive;
     /// [`ErrorKind::DiskFull`] when cache or disk have no room for the stems.
     pub fn separate(&self, song: &Song, options: SeparateOptions) -> Result<JobHandle> {
-        let separator = self.separator(&options.model)?;
+        let separator = self.separator(&options)?;
         let model = separator.info();
         let (SongState::Ready { id, stats }, Some(mixture)) = (song.state(), song.mixture()) else {
             return Err(Error::new(ErrorKind::Invalid, "The song is not open yet")
                 .advice("Wait until it is, then separate it"));
         };
-        let key = job::job_key(id, &model.hash, &model.stems);
+        let stems = self.stems_to_separate(id, model, &options.stems);
+        let key = job::job_key(id, &model.hash, &stems);
         let pin = self.store.cache.pin(Kind::Job, &key)?;
-        let bytes = stats.frames * mixture.channel_count() as u64 * 4 * model.stems.len() as u64;
+        let bytes = stats.frames * mixture.channel_count() as u64 * 4 * stems.len() as u64;
         self.make_room_for_job(&key, bytes)?;
 
         let handle = job::start(JobRequest {
             song: JobSong { id, mixture, stats },
-            separator: Arc::clone(separator),
-            stems: model.stems.clone(),
+            separator: Arc::clone(&separator),
+            stems,
             dir: self.store.cache.path(Kind::Job, &key),
             pool: Arc::clone(&self.pool),
             playhead_frame: options.playhead_frame,
@@ -209,23 +219,62 @@ impl Engine {
         pins
     }
 
-    fn separator(&self, name: &str) -> Result<&Arc<dyn Separator>> {
-        self.models.iter().find(|model| model.info().name == name).ok_or_else(|| {
-            let names: Vec<_> = self.models().map(|model| model.name.as_str()).collect();
-            Error::new(ErrorKind::Invalid, format!("There is no model “{name}”"))
-                .advice(format!("There is {}", names.join(", ")))
+    /// The model that `options` want, made to work as hard as they want.
+    fn separator(&self, options: &SeparateOptions) -> Result<Arc<dyn Separator>> {
+        let separator = self.roster.find(&options.model)?;
+        if options.quality == Quality::default() {
+            return Ok(separator);
+        }
+        separator.with_quality(options.quality).ok_or_else(|| {
+            let Quality { shifts, overlap } = options.quality;
+            let what = format!(
+                "The model “{}” cannot separate with {shifts} shifts and an overlap of {overlap}",
+                options.model
+            );
+            Error::new(ErrorKind::Invalid, what)
         })
     }
 
+    /// The stems to separate when `wanted` are wanted: all of them, where all are there already.
+    fn stems_to_separate(&self, song: SongId, model: &ModelInfo, wanted: &[Stem]) -> Vec<Stem> {
+        let all = job::job_key(song, &model.hash, &model.stems);
+        let cache = &self.store.cache;
+        let is_done = || {
+            let extent = job::extent(&cache.path(Kind::Job, &all));
+            cache.contains(Kind::Job, &all) && extent.is_ok_and(|extent| extent.is_complete())
+        };
+        if wanted.is_empty() || is_done() { model.stems.clone() } else { wanted.to_vec() }
+    }
+
     /// The models there are, the default one first.
-    pub fn models(&self) -> impl Iterator<Item = &ModelInfo> {
-        self.models.iter().map(|model| model.info())
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.roster.infos()
     }
 
     /// The model to take when the user chose none.
-    pub fn default_model(&self) -> &ModelInfo {
-        // There is one: an engine without models is not made.
-        self.models[0].info()
+    pub fn default_model(&self) -> ModelInfo {
+        self.roster.default()
+    }
+
+    /// All models that exist, on this computer or not. Call [`Self::refresh_models`] after
+    /// something came or went.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        self.roster.catalogue()
+    }
+
+    /// Looks again which models are installed. Reads the folder of models.
+    pub fn refresh_models(&self) {
+        self.roster.refresh();
+    }
+
+    /// Makes the model in a file a model of this engine, for as long as it lives; its name. Reads
+    /// the whole file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] or [`ErrorKind::Damaged`] when it holds no model that runs here;
+    /// what the disk says.
+    pub fn open_model(&self, path: &Path) -> Result<String> {
+        self.roster.open(path)
     }
 
     /// Threads that separate.

@@ -16,7 +16,7 @@ use crate::{
     engine::{Engine, SeparateOptions},
     error::{Error, ErrorKind, Result},
     job::JobPhase,
-    model::Stem,
+    model::{Quality, Stem},
 };
 
 /// Stems that count as such among four.
@@ -184,6 +184,8 @@ fn separate(engine: &Engine, path: &Path, model: &str) -> Result<[Planar; 4]> {
     song.wait_ready().map_err(|error| shared(&error))?;
     let options = SeparateOptions {
         model: model.to_owned(),
+        quality: Quality::default(),
+        stems: CLASSES.to_vec(),
         playhead_frame: 0,
         wake: std::sync::Arc::new(|| {}),
     };

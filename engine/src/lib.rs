@@ -23,6 +23,7 @@ pub mod model;
 pub mod plan;
 pub mod playback;
 pub mod resample;
+mod roster;
 pub mod scheduler;
 pub mod song;
 pub mod store;

@@ -64,10 +64,12 @@ impl Pool {
         self.rayon.current_num_threads()
     }
 
-    /// Chunks of a model that run at the same time.
+    /// Chunks of a model that run at the same time: as many as memory and threads allow, and two
+    /// even of a large network. Such a network splits its work inside a chunk, so more of them
+    /// would gain nothing, and one alone would leave threads idle between its layers.
     pub fn slots(&self, model: &ModelInfo) -> usize {
         let fit = self.memory_bytes / model.memory_bytes_per_chunk.max(1);
-        usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, self.threads())
+        usize::try_from(fit).unwrap_or(usize::MAX).max(2).min(self.threads())
     }
 
     /// Computes a chunk on a thread of the pool; `started` and then `ended` are called from there.

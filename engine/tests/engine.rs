@@ -13,7 +13,7 @@ use engine::{
     audio::Planar,
     engine::{Engine, EngineConfig, SeparateOptions, Standing},
     job::{JobHandle, JobPhase},
-    model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem},
+    model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Quality, Separator, Stem},
     song::{Song, SongState},
 };
 
@@ -110,10 +110,18 @@ fn open(engine: &Engine, path: &Path) -> Arc<Song> {
     song
 }
 
+fn options(model: &str) -> SeparateOptions {
+    SeparateOptions {
+        model: model.into(),
+        quality: Quality::default(),
+        stems: Vec::new(),
+        playhead_frame: 0,
+        wake: Arc::new(|| ()),
+    }
+}
+
 fn separate(engine: &Engine, song: &Song) -> JobHandle {
-    let options =
-        SeparateOptions { model: "halves".into(), playhead_frame: 0, wake: Arc::new(|| ()) };
-    let job = engine.separate(song, options).unwrap();
+    let job = engine.separate(song, options("halves")).unwrap();
     job.wait();
     job
 }
@@ -226,9 +234,7 @@ fn what_is_open_is_not_evicted_and_what_is_not_is() {
     let song_a = open(&engine, &a);
     let job_a = separate(&engine, &song_a);
     let song_b = open(&engine, &b);
-    let options =
-        SeparateOptions { model: "halves".into(), playhead_frame: 0, wake: Arc::new(|| ()) };
-    let error = engine.separate(&song_b, options).unwrap_err();
+    let error = engine.separate(&song_b, options("halves")).unwrap_err();
     assert_eq!(error.kind, ErrorKind::DiskFull);
     assert!(error.kept.is_some() && error.advice.is_some());
     assert_eq!(samples(&job_a, 50_000).len(), 2);
@@ -248,9 +254,7 @@ fn requests_that_make_no_sense_are_refused() {
     let path = place.song("a.wav", 10_000, 1);
     let engine = place.engine(&Halves::new(usize::MAX), PLENTY);
     let song = open(&engine, &path);
-    let options =
-        SeparateOptions { model: "nonesuch".into(), playhead_frame: 0, wake: Arc::new(|| ()) };
-    let error = engine.separate(&song, options).unwrap_err();
+    let error = engine.separate(&song, options("nonesuch")).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
     assert!(error.advice.unwrap().contains("halves"));
 

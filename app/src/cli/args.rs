@@ -1,6 +1,10 @@
 //! Arguments that several subcommands share, and what they mean to the engine.
 
-use std::{fmt::Write, path::PathBuf, str::FromStr};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::{Args, ValueEnum};
 use engine::{
@@ -8,9 +12,11 @@ use engine::{
     engine::{Engine, EngineConfig},
     export::{Bits, ClipPolicy, Existing, Format, Mp3Quality, Rate, VorbisQuality},
     mix::{MAX_GAIN_DB, MIN_GAIN_DB},
-    model::Stem,
+    model::{Quality, Stem},
 };
 use stemhive::update::settings;
+
+use super::context::Context;
 
 /// Where Stemhive keeps what it works on.
 #[derive(Debug, Clone, Default, Args)]
@@ -76,9 +82,18 @@ fn gigabytes(text: &str) -> Result<f64, String> {
 /// Which model separates.
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Model to separate with; see `stemhive models`.
-    #[arg(long, value_name = "NAME")]
+    /// Model to separate with: one of `stemhive models`, or a file (.th, .safetensors).
+    #[arg(long, value_name = "NAME|FILE")]
     pub(super) model: Option<String>,
+
+    /// Separate each piece N times, shifted by another part of half a second, and take the mean:
+    /// a little better, N times as slow.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    shifts: u32,
+
+    /// Share of each piece that overlaps the next one, 0 to 0.9: more is smoother and slower.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.25, value_parser = share)]
+    overlap: f64,
 
     /// Threads to compute with [default: all but one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -90,16 +105,48 @@ impl ModelArgs {
         self.threads.map(usize::from)
     }
 
-    /// The model's name, or ends the process with a usage error when there is no such model.
-    pub(super) fn choose(&self, engine: &Engine) -> String {
+    /// The model, or `None` after telling why the file that was named holds none. Ends the process
+    /// with a usage error when there is no such model.
+    pub(super) fn choose(&self, context: &Context, engine: &Engine) -> Option<Choice> {
+        let quality = Quality { shifts: self.shifts, overlap: self.overlap };
         let Some(name) = &self.model else {
-            return engine.default_model().name.clone();
+            return Some(Choice { model: engine.default_model().name, quality });
         };
-        if !engine.models().any(|model| &model.name == name) {
-            let names: Vec<_> = engine.models().map(|model| model.name.as_str()).collect();
-            usage(&format!("there is no model “{name}”; there is: {}", names.join(", ")));
+        let models = engine.models();
+        if models.iter().any(|model| &model.name == name) {
+            return Some(Choice { model: name.clone(), quality });
         }
-        name.clone()
+        if Path::new(name).is_file() {
+            return match engine.open_model(Path::new(name)) {
+                Ok(model) => Some(Choice { model, quality }),
+                Err(error) => {
+                    context.reporter.failed(&error);
+                    None
+                }
+            };
+        }
+        if let Ok(entry) = engine.catalogue().entry(name) {
+            let name = entry.model.name;
+            usage(&format!(
+                "the model {name} is not on this computer; get it with: stemhive models fetch {name}"
+            ));
+        }
+        let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+        usage(&format!("there is no model “{name}”; there is: {}", names.join(", ")));
+    }
+}
+
+/// A model and how hard it works.
+pub(super) struct Choice {
+    pub(super) model: String,
+    pub(super) quality: Quality,
+}
+
+/// An overlap that leaves something new in each piece.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=0.9).contains(&share) => Ok(share),
+        _ => Err("write a number from 0 to 0.9".to_owned()),
     }
 }
 

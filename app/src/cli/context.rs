@@ -12,13 +12,14 @@ use engine::{
     audio::WORK_RATE_HZ,
     engine::{Engine, SeparateOptions},
     job::{ChunkState, JobHandle, JobPhase, JobStatus},
+    model::Stem,
     song::{Song, SongState},
 };
 use serde_json::json;
 
 use super::{
     Outcome,
-    args::StoreArgs,
+    args::{Choice, StoreArgs},
     interrupt::Bell,
     report::{Progress, Reporter, Stage},
 };
@@ -146,10 +147,16 @@ impl Context {
         &mut self,
         engine: &Engine,
         song: &Arc<Song>,
-        model: &str,
+        choice: &Choice,
+        stems: &[Stem],
     ) -> Result<(JobHandle, Arc<JobStatus>), Failure> {
-        let options =
-            SeparateOptions { model: model.to_owned(), playhead_frame: 0, wake: self.bell.waker() };
+        let options = SeparateOptions {
+            model: choice.model.clone(),
+            quality: choice.quality,
+            stems: stems.to_vec(),
+            playhead_frame: 0,
+            wake: self.bell.waker(),
+        };
         let job = engine.separate(song, options)?;
         let mut news = News::since(&job.status(), &self.reporter);
         let look = |reporter: &Reporter| {

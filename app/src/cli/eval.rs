@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     let Some(engine) = context.engine(store, None) else {
         return Outcome::SomeFailed;
     };
-    let all: Vec<_> = engine.models().map(|model| model.name.clone()).collect();
+    let all: Vec<_> = engine.models().into_iter().map(|model| model.name).collect();
     if let Some(unknown) = args.models.iter().find(|name| !all.contains(name)) {
         usage(&format!("there is no model “{unknown}”; there is: {}", all.join(", ")));
     }

@@ -72,7 +72,10 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     let Some(engine) = context.engine(store, args.model.threads()) else {
         return Outcome::SomeFailed;
     };
-    let model = args.model.choose(&engine);
+    let Some(choice) = args.model.choose(&context, &engine) else {
+        return Outcome::SomeFailed;
+    };
+    let model = choice.model.clone();
     let named: Vec<_> = args
         .mute
         .iter()
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     context.each_song(std::slice::from_ref(&args.song), |context, path| {
         args.check_target()?;
         let song = context.open(&engine, path)?;
-        let (job, _) = context.separate(&engine, &song, &model)?;
+        let (job, _) = context.separate(&engine, &song, &choice, &[])?;
         let whole = whole_song(&song, &job, &model)?;
         let lanes: Vec<_> = whole.stems.iter().map(|(stem, _)| args.lane(*stem)).collect();
         if stereo_gains(&lanes).iter().flatten().all(|gain| *gain == 0.0) {

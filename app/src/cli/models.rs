@@ -17,7 +17,7 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     let Some(engine) = context.engine(store, None) else {
         return Outcome::SomeFailed;
     };
-    let default = &engine.default_model().name;
+    let default = engine.default_model().name;
     for model in engine.models() {
         let stems: Vec<_> = model.stems.iter().map(|stem| stem.name()).collect();
         let threads = engine.threads();
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
                 "title": model.title,
                 "description": model.description,
                 "stems": stems,
-                "default": &model.name == default,
+                "default": model.name == default,
                 "memory_bytes": memory_bytes,
                 "estimated_secs_per_4_min": secs_per_4_min,
                 "sums_to_mixture": model.sums_to_mixture,
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
             print_line(&value.to_string());
             continue;
         }
-        let mark = if &model.name == default { "  (default)" } else { "" };
+        let mark = if model.name == default { "  (default)" } else { "" };
         print_line(&format!("{}  “{}”{mark}", model.name, model.title));
         print_line(&format!("  {}", model.description));
         print_line(&format!("  Stems    {}", stems.join(", ")));

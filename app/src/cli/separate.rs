@@ -57,13 +57,16 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     let Some(engine) = context.engine(store, args.model.threads()) else {
         return Outcome::SomeFailed;
     };
-    let model = args.model.choose(&engine);
+    let Some(choice) = args.model.choose(&context, &engine) else {
+        return Outcome::SomeFailed;
+    };
+    let model = choice.model.clone();
     let stems = chosen_stems(&engine, &model, &args.stems);
     let mut folders = SongFolders::new(&args.output);
 
     context.each_song(&args.songs, |context, path| {
         let song = context.open(&engine, path)?;
-        let (job, status) = context.separate(&engine, &song, &model)?;
+        let (job, status) = context.separate(&engine, &song, &choice, &stems)?;
         let request = ExportRequest {
             items: stems.iter().copied().map(Item::Stem).collect(),
             format,
@@ -97,8 +100,9 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
 pub(super) fn chosen_stems(engine: &Engine, model: &str, names: &[StemName]) -> Vec<Stem> {
     let yields = engine
         .models()
+        .into_iter()
         .find(|info| info.name == model)
-        .map(|info| info.stems.clone())
+        .map(|info| info.stems)
         .unwrap_or_default();
     if let Some(StemName(stem)) = names.iter().find(|name| !yields.contains(&name.0)) {
         let has: Vec<_> = yields.iter().map(|stem| stem.name()).collect();

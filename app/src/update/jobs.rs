@@ -7,6 +7,7 @@ use engine::{
     Error, ErrorKind, Result,
     engine::{Engine, SeparateOptions},
     job::{JobHandle, JobPhase},
+    model::Quality,
     song::{Song, Wake},
 };
 
@@ -99,6 +100,8 @@ impl Job {
         let (engine, song) = (Arc::clone(engine), Arc::clone(song));
         let options = SeparateOptions {
             model: model.clone(),
+            quality: Quality::default(),
+            stems: Vec::new(),
             playhead_frame: view.playhead,
             wake: wake.clone(),
         };

@@ -105,10 +105,11 @@ impl Desk {
             quitting: false,
             ctx,
         };
-        state.models = desk.engine.models().map(|info| model_card(info, &desk.engine)).collect();
+        state.models =
+            desk.engine.models().into_iter().map(|info| model_card(info, &desk.engine)).collect();
         if !state.models.iter().any(|card| card.info.name == state.settings.model) {
             // Chosen in another version, or never.
-            state.settings.model.clone_from(&desk.engine.default_model().name);
+            state.settings.model = desk.engine.default_model().name;
         }
         state.free_memory_bytes = free_memory_bytes();
         for notice in desk.engine.notices() {
@@ -331,12 +332,12 @@ pub fn gib(gib: f32) -> u64 {
     (f64::from(gib.max(0.0)) * f64::from(1 << 30)) as u64
 }
 
-fn model_card(info: &engine::model::ModelInfo, engine: &Engine) -> ModelCard {
+fn model_card(info: engine::model::ModelInfo, engine: &Engine) -> ModelCard {
     let threads = engine.threads().max(1);
     ModelCard {
         secs_for_4_min: (info.cost_core_secs_per_sec * 240.0 / threads as f64) as f32,
         memory_bytes: info.memory_bytes_per_chunk * threads as u64,
-        info: info.clone(),
+        info,
     }
 }
 

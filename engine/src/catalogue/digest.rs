@@ -10,6 +10,15 @@ use crate::error::{Error, Result};
 /// How much is read and hashed between two looks at whether to stop.
 pub(super) const BLOCK_BYTES: usize = 1 << 18;
 
+impl Sha256 {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.value()
+    }
+}
+
 /// The SHA-256 of a file; reads and writes itself as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -64,8 +64,10 @@ pub(super) struct Brought {
     /// Its hash and length when it was brought.
     pub(super) sha256: Sha256,
     pub(super) bytes: u64,
-    /// Stems it yields, where known.
+    /// Stems it yields.
     pub(super) stems: Vec<Stem>,
+    /// Frames of its segments.
+    pub(super) segment_frames: usize,
 }
 
 /// The lock on one file's download; held until dropped.

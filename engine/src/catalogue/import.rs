@@ -128,7 +128,7 @@ impl Catalogue {
             let what = format!("“{name}” is neither a .th nor a .safetensors file");
             return Err(Error::new(ErrorKind::Unsupported, what).kept("Nothing was copied"));
         };
-        let facts = read_facts(copy.path(), name, bytes)?;
+        let facts = read_facts(copy.path(), name)?;
         let same = self.folder.brought().into_iter().find(|(_, brought)| brought.sha256 == found);
         if let Some((file, _)) = same {
             return Ok(Imported {
@@ -138,7 +138,13 @@ impl Catalogue {
                 missing: Vec::new(),
             });
         }
-        let brought = Brought { from: name.to_owned(), sha256: found, bytes, stems: facts.stems };
+        let brought = Brought {
+            from: name.to_owned(),
+            sha256: found,
+            bytes,
+            stems: facts.stems,
+            segment_frames: facts.segment_frames,
+        };
         let base = safe_name(&stem_of(name));
         let mut copy = copy.into_temp_path();
         for number in 1..1000 {

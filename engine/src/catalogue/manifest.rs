@@ -34,6 +34,9 @@ pub struct Model {
     pub sdr_db: Option<f64>,
     /// The stems it yields, in lane order; empty where only the file itself can tell.
     pub stems: Vec<Stem>,
+    /// Frames of the segments that its networks are made for.
+    #[serde(default = "htdemucs_segment")]
+    pub segment_frames: usize,
     /// What kind of network its files hold.
     pub architecture: Architecture,
     /// What is known of its licence, in plain words.
@@ -57,6 +60,11 @@ pub struct Model {
 pub enum Architecture {
     /// Hybrid Transformer Demucs, version 4.
     Htdemucs,
+}
+
+/// `int(39 / 5 s · 44100 Hz)`, of all released HTDemucs models.
+fn htdemucs_segment() -> usize {
+    343_980
 }
 
 /// One file of a model.
@@ -96,9 +104,14 @@ impl Model {
 
     /// BLAKE3 over the hashes of its files in their order: the same weights, the same value.
     pub fn weights_hash(&self) -> [u8; 32] {
+        Self::hash_of_weights(self.files.iter().map(|file| &file.sha256))
+    }
+
+    /// The same of files with these hashes.
+    pub fn hash_of_weights<'a>(files: impl Iterator<Item = &'a Sha256>) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for file in &self.files {
-            hasher.update(&file.sha256.0);
+        for sha256 in files {
+            hasher.update(&sha256.0);
         }
         *hasher.finalize().as_bytes()
     }

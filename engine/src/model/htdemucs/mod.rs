@@ -58,8 +58,6 @@ pub struct Profile {
     pub weights: Vec<Vec<f32>>,
     /// Hash of the weight files.
     pub weights_hash: [u8; 32],
-    /// Bytes of the weights of one network in memory.
-    pub network_bytes: u64,
 }
 
 /// Reads the checkpoint of network `n` of a bag.
@@ -277,10 +275,10 @@ fn shifts(count: u32) -> Vec<u64> {
     std::iter::repeat_with(next).take(count as usize).collect()
 }
 
-/// Working memory of one running segment, measured and rounded up: 1 kB a frame of the segment for
-/// every 48 channels of the first layer, whatever the rest.
+/// Working memory of one running segment of the released models (200 MB of it for activations,
+/// measured), its input and its stems; the weights, which all segments share, come on top.
 fn memory_bytes(profile: &Profile) -> u64 {
-    profile.segment_frames as u64 * 1100
+    profile.segment_frames as u64 * 750
 }
 
 /// One pass among several.

@@ -1,0 +1,175 @@
+//! The models that can separate right now: those built in, those installed, and model files opened
+//! by hand.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crate::{
+    catalogue::{Catalogue, Entry, Model, ModelState, Sha256},
+    error::{Error, ErrorKind, Result},
+    model::{
+        ModelInfo, NoProgress, Separator,
+        checkpoint::{Checkpoint, MAX_FILE_BYTES},
+        htdemucs::{Config, Htdemucs, Profile},
+    },
+    store::read_bounded,
+};
+
+/// Models by name, the default one first.
+pub(crate) struct Roster {
+    catalogue: Arc<Catalogue>,
+    models: RwLock<Vec<Listed>>,
+}
+
+#[derive(Clone)]
+struct Listed {
+    separator: Arc<dyn Separator>,
+    from: From,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum From {
+    Program,
+    /// Installed, with these weights.
+    Catalogue([u8; 32]),
+    /// A file that was opened by hand.
+    File,
+}
+
+impl Roster {
+    pub(crate) fn new(built_in: Vec<Arc<dyn Separator>>, catalogue: Catalogue) -> Self {
+        let listed = |separator| Listed { separator, from: From::Program };
+        let models = RwLock::new(built_in.into_iter().map(listed).collect());
+        let roster = Self { catalogue: Arc::new(catalogue), models };
+        roster.refresh();
+        roster
+    }
+
+    pub(crate) fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Looks again which models are installed. Reads the folder of models, but no model.
+    pub(crate) fn refresh(&self) {
+        let entries = self.catalogue.list();
+        let installed = entries.into_iter().filter(|entry| entry.state == ModelState::Installed);
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *models);
+        let is_installed = |listed: &Listed| matches!(listed.from, From::Catalogue(_));
+        *models = before.iter().filter(|listed| listed.from == From::Program).cloned().collect();
+        for entry in installed {
+            let from = From::Catalogue(entry.model.weights_hash());
+            // One that is there already may have its weights in memory.
+            let known = before.iter().find(|listed| {
+                listed.from == from && listed.separator.info().name == entry.model.name
+            });
+            models.push(
+                known
+                    .cloned()
+                    .unwrap_or_else(|| Listed { separator: Arc::new(self.installed(entry)), from }),
+            );
+        }
+        models.extend(
+            before
+                .into_iter()
+                .filter(|listed| listed.from != From::Program && !is_installed(listed)),
+        );
+    }
+
+    /// A model whose files are checked and read when they are first needed.
+    fn installed(&self, entry: Entry) -> Htdemucs {
+        let profile = profile_of(&entry.model);
+        let (catalogue, name) = (Arc::clone(&self.catalogue), entry.model.name);
+        Htdemucs::new(
+            profile,
+            Box::new(move |n| {
+                let files = catalogue.files(&name, &NoProgress)?;
+                let file = files.get(n).ok_or_else(|| {
+                    Error::new(ErrorKind::Internal, format!("“{name}” has no file {n}"))
+                })?;
+                Checkpoint::read(file)
+            }),
+        )
+    }
+
+    /// Lists the model in the file at `path`, wherever that is, and returns its name.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::from_bytes`] and [`Config::of`]; what the disk says.
+    pub(crate) fn open(&self, path: &Path) -> Result<String> {
+        let bytes = read_bounded(path, MAX_FILE_BYTES)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let config = Config::of(&Checkpoint::from_bytes(&bytes, &file)?)?;
+        let weights_hash = Model::hash_of_weights([Sha256::of(&bytes)].iter());
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let profile = Profile {
+            name: name.clone(),
+            title: name.clone(),
+            description: format!("The model in “{}”", path.display()),
+            weights: vec![vec![1.0; config.sources.len()]],
+            sources: config.sources,
+            segment_frames: config.segment_frames,
+            weights_hash,
+        };
+        let path = path.to_owned();
+        let separator = Htdemucs::new(profile, Box::new(move |_| Checkpoint::read(&path)));
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        models.retain(|listed| listed.from != From::File || listed.separator.info().name != name);
+        // First, so that the name means this file even where another model has it.
+        models.insert(1, Listed { separator: Arc::new(separator), from: From::File });
+        Ok(name)
+    }
+
+    pub(crate) fn infos(&self) -> Vec<ModelInfo> {
+        self.read(|models| models.iter().map(|listed| listed.separator.info().clone()).collect())
+    }
+
+    pub(crate) fn default(&self) -> ModelInfo {
+        // There is one: an engine without models is not made.
+        self.read(|models| models[0].separator.info().clone())
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<dyn Separator>> {
+        let found = self.read(|models| {
+            let listed = models.iter().find(|listed| listed.separator.info().name == name)?;
+            Some(Arc::clone(&listed.separator))
+        });
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.infos().into_iter().map(|model| model.name).collect();
+            let is_known = self.catalogue.list().iter().any(|entry| entry.model.name == name);
+            let (what, advice) = if is_known {
+                (
+                    format!("The model “{name}” is not on this computer"),
+                    format!("Download it with: stemhive models fetch {name}"),
+                )
+            } else {
+                (format!("There is no model “{name}”"), format!("There is {}", names.join(", ")))
+            };
+            Error::new(ErrorKind::Invalid, what).advice(advice)
+        })
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&[Listed]) -> T) -> T {
+        look(&self.models.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the catalogue tells of a model of several networks: one that is for a single stem counts for
+/// that one only.
+fn profile_of(model: &Model) -> Profile {
+    let counts = |stem: Option<_>| {
+        let count = |source: &_| stem.is_none_or(|stem| stem == *source);
+        model.stems.iter().map(|source| f32::from(u8::from(count(source)))).collect()
+    };
+    Profile {
+        name: model.name.clone(),
+        title: model.title.clone(),
+        description: model.description.clone(),
+        sources: model.stems.clone(),
+        segment_frames: model.segment_frames,
+        weights: model.files.iter().map(|file| counts(file.stem)).collect(),
+        weights_hash: model.weights_hash(),
+    }
+}
