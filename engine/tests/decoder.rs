@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::{Error, ErrorKind, decode::Decoder};
+use vorbis_rs::{VorbisBitrateManagementStrategy, VorbisEncoderBuilder};
 
 /// All channels of a file, and the decoder's notes.
 fn decode(path: &Path) -> Result<(Vec<Vec<f32>>, Vec<String>), Error> {
@@ -82,6 +83,135 @@ fn what_is_no_sample_becomes_silence() {
     let (channels, notes) = decode_bytes("float.wav", &bytes).expect("a float file");
     assert_eq!(channels, [[0.5, 0.0, -0.25, 0.0, 0.0, 2.0, 0.0, 32768.0]]);
     assert_eq!(notes, ["4 samples were no numbers or beyond all measure and became silence"]);
+}
+
+/// Ogg Vorbis of these channels at 44.1 kHz.
+fn write_vorbis(path: &Path, channels: &[Vec<f32>]) {
+    let file = std::fs::File::create(path).expect("a new file");
+    let count = u8::try_from(channels.len()).expect("few channels").try_into().expect("some");
+    let rate = 44_100.try_into().expect("some");
+    let mut builder = VorbisEncoderBuilder::new_with_serial(rate, count, file, 7);
+    builder.bitrate_management_strategy(VorbisBitrateManagementStrategy::QualityVbr {
+        target_quality: 0.9,
+    });
+    let mut encoder = builder.build().expect("an encoder");
+    for start in (0..channels[0].len()).step_by(4_096) {
+        let end = (start + 4_096).min(channels[0].len());
+        let block: Vec<&[f32]> = channels.iter().map(|channel| &channel[start..end]).collect();
+        encoder.encode_audio_block(block).expect("encoded");
+    }
+    encoder.finish().expect("room on the disk");
+}
+
+/// A tone of its own for every channel, deep enough for the one that is for low frequencies only,
+/// swelling at its own pace, so that some are all but silent at times; the last but one is silent
+/// throughout.
+fn tones(channels: usize, frames: usize) -> Vec<Vec<f32>> {
+    let tone = |channel: usize, frame: usize| {
+        let turns = frame as f32 / 44_100.0 * std::f32::consts::TAU;
+        let swell = (turns * (1.0 + channel as f32)).sin().max(0.0);
+        (turns * (40.0 + 10.0 * channel as f32)).sin() * 0.3 * swell
+    };
+    (0..channels)
+        .map(|channel| match channel + 2 == channels {
+            true => vec![0.0; frames],
+            false => (0..frames).map(|frame| tone(channel, frame)).collect(),
+        })
+        .collect()
+}
+
+/// Vorbis's own order of channels (Vorbis I § 4.3.9) as places in the order of WAV files.
+fn wav_places(channels: usize) -> &'static [usize] {
+    match channels {
+        3 => &[0, 2, 1],
+        4 => &[0, 1, 2, 3],
+        5 => &[0, 2, 1, 3, 4],
+        6 => &[0, 2, 1, 4, 5, 3],
+        7 => &[0, 2, 1, 5, 6, 4, 3],
+        _ => &[0, 2, 1, 6, 7, 4, 5, 3],
+    }
+}
+
+#[test]
+fn vorbis_in_surround_keeps_every_channel() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in 3..=8 {
+        let path = folder.path().join(format!("{channels}.ogg"));
+        let sound = tones(channels, 60_001);
+        write_vorbis(&path, &sound);
+        let (decoded, notes) = decode(&path).expect("surround");
+        assert_eq!((decoded.len(), notes), (channels, vec![]));
+        for (sound, place) in sound.iter().zip(wav_places(channels)) {
+            let heard = &decoded[*place];
+            assert_eq!(heard.len(), 60_001, "{channels} channels");
+            let error: f32 = heard.iter().zip(sound).map(|(a, b)| (a - b).powi(2)).sum();
+            let error_db = 10.0 * (error / 60_001.0).log10();
+            // The channel for low frequencies is coded coarsely.
+            let most_db = if channels >= 6 && *place == 3 { -25.0 } else { -50.0 };
+            assert!(error_db < most_db, "{channels} channels, place {place}: {error_db} dB");
+        }
+    }
+}
+
+#[test]
+fn vorbis_in_surround_decodes_as_elsewhere_and_out_of_matroska() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in [3, 6, 8] {
+        let path = folder.path().join(format!("{channels}.ogg"));
+        write_vorbis(&path, &tones(channels, 60_001));
+        let (ours, _) = decode(&path).expect("surround");
+        let Some(theirs) = ffmpeg(&path, &["-f", "f32le", "-"]) else { return };
+        let (samples, _) = theirs.as_chunks::<4>();
+        let samples: Vec<f32> = samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        // FFmpeg does not cut the last block at the stream's end.
+        assert!(samples.len() >= 60_001 * channels);
+        for (frame, theirs) in samples.chunks(channels).take(60_001).enumerate() {
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert!((ours[frame] - theirs).abs() < 1e-4, "{channels} channels, frame {frame}");
+            }
+        }
+
+        let matroska = path.with_extension("mka");
+        ffmpeg(&path, &["-c", "copy", matroska.to_str().expect("UTF-8")]);
+        let (again, notes) = decode(&matroska).expect("surround in Matroska");
+        assert_eq!(notes, Vec::<String>::new());
+        assert_eq!(again.len(), channels);
+        // Matroska counts in milliseconds: its end is not to the sample.
+        let frames = again[0].len().min(60_001);
+        assert!(frames > 59_900, "{frames} frames");
+        for (again, ours) in again.iter().zip(&ours) {
+            assert_eq!(again[..frames], ours[..frames], "{channels} channels");
+        }
+    }
+}
+
+#[test]
+fn damaged_vorbis_in_surround_is_skipped_or_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("whole.ogg");
+    write_vorbis(&path, &tones(6, 60_001));
+    let whole = std::fs::read(&path).expect("just written");
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut bytes = whole.clone();
+        let end = (at + 200).min(bytes.len());
+        bytes[at..end].fill(0x55);
+        if let Ok((channels, _)) = decode_bytes("damaged.ogg", &bytes) {
+            assert!(channels[0].len() <= 60_001, "damage at {at}");
+            assert!(channels.iter().all(|channel| channel.len() == channels[0].len()));
+        }
+    }
+}
+
+/// What FFmpeg, which shares no code with us, writes to its standard output.
+fn ffmpeg(path: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(path).args(arguments);
+    let Ok(output) = command.output() else {
+        println!("skipped: FFmpeg is not installed, so its opinion is not asked");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(output.stdout)
 }
 
 #[test]

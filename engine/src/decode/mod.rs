@@ -1,10 +1,10 @@
 //! Audio files to PCM: [`Decoder`] reads any supported file as blocks of planar f32 at the source's
 //! own rate and channel count, without the encoder's delay and padding.
 //!
-//! Symphonia does the demuxing and decoding, `ropus` decodes Opus. What they leave out lives here:
-//! which frames a file means to be heard (`window`), edit lists and copy protection of MP4
-//! (`mp4`), a second chance for odd WAV and AIFF files (`riff`), tags in our own words
-//! (`facts`), and clear refusals (`refusal`).
+//! Symphonia does the demuxing and decoding, `ropus` decodes Opus (`opus`), libvorbis Vorbis in
+//! surround (`vorbis`). What they leave out lives here: which frames a file means to be heard
+//! (`window`), edit lists and copy protection of MP4 (`mp4`), a second chance for odd WAV and AIFF
+//! files (`riff`), tags in our own words (`facts`), and clear refusals (`refusal`).
 
 mod downmix;
 mod facts;
@@ -14,6 +14,7 @@ mod mpeg;
 mod opus;
 mod refusal;
 mod riff;
+mod vorbis;
 mod window;
 
 use std::{
@@ -509,9 +510,9 @@ fn choose_track(path: &Path, reader: &dyn FormatReader) -> Result<(Track, Box<dy
         // MPEG streams are trimmed by our window: Symphonia would also cut what lies beyond an
         // end that it only estimated from the bit rate.
         let options = AudioDecoderOptions::default().gapless(!mpeg::is_mpeg(&params.codec));
-        let made = guarded(|| {
-            refusal::check_codec(params)?;
-            CODECS.make_audio_decoder(params, &options)
+        let made = guarded(|| match vorbis::is_surround(params) {
+            true => Ok(Box::new(vorbis::SurroundDecoder::new(params)?) as Box<dyn AudioDecoder>),
+            false => CODECS.make_audio_decoder(params, &options),
         });
         match made {
             Ok(codec) => return Ok((track.clone(), codec)),

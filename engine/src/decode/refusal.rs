@@ -6,11 +6,7 @@ use std::{
     path::Path,
 };
 
-use symphonia::core::{
-    audio::Channels,
-    codecs::audio::{AudioCodecParameters, well_known::CODEC_ID_VORBIS},
-    errors::Error as SymphoniaError,
-};
+use symphonia::core::errors::Error as SymphoniaError;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -123,16 +119,6 @@ pub(super) fn unreadable(path: &Path, error: SymphoniaError) -> Error {
         )
         .advice("Get an undamaged copy of the file"),
     }
-}
-
-/// What Symphonia decodes wrongly: it undoes the channel coupling of Vorbis in the order of the
-/// header instead of backwards (Vorbis I § 4.3.5), which only surround notices.
-pub(super) fn check_codec(params: &AudioCodecParameters) -> Result<(), SymphoniaError> {
-    let channels = params.channels.as_ref().map_or(0, Channels::count);
-    if params.codec == CODEC_ID_VORBIS && channels > 2 {
-        return Err(SymphoniaError::Unsupported("more than two channels"));
-    }
-    Ok(())
 }
 
 /// The error for a container without a track that we can decode; `refused` is the first one that
