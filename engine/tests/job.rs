@@ -43,7 +43,7 @@ impl Watcher {
             if fits(&status) {
                 return status;
             }
-            self.news.recv_timeout(std::time::Duration::from_secs(30)).expect("news in time");
+            self.news.recv_timeout(std::time::Duration::from_secs(120)).expect("news in time");
         }
     }
 }

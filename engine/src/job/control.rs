@@ -103,6 +103,11 @@ impl Shared {
         wishes
     }
 
+    /// Where the user listens now, for whoever cannot wait until the wishes are looked at.
+    pub(super) fn playhead_frame(&self) -> u64 {
+        self.lock().wishes.playhead_frame
+    }
+
     pub(super) fn status(&self) -> Arc<JobStatus> {
         self.status.load_full()
     }
