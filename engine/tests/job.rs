@@ -1,6 +1,7 @@
 //! Whole jobs with a separator whose stems are known: results, order, pause, failures, resuming.
 
 mod common;
+mod small_disk;
 
 use std::{
     path::Path,
@@ -17,6 +18,7 @@ use engine::{
     model::{ChunkSpec, JoinWindow, Stem},
 };
 use proptest::prelude::*;
+use small_disk::{fill_disk, run_on_small_disk, small_disk};
 
 const SPEC: ChunkSpec = ChunkSpec {
     segment_frames: 1000,
@@ -402,26 +404,19 @@ fn when_nothing_can_be_written_the_job_stands_still_and_goes_on_later() {
     assert_eq!(results(&dir), reference);
 }
 
-/// Needs a file system of its own with 4 to 16 MB:
-/// `mount -t tmpfs -o size=8m none DIR; STEMHIVE_SMALL_DISK=DIR cargo test ... -- --ignored`.
+/// Runs only inside [`a_full_disk_stops_the_job_and_free_space_lets_it_go_on`].
 #[test]
-#[ignore = "needs a small file system"]
-fn a_full_disk_stops_the_job_and_free_space_lets_it_go_on() {
-    let Some(small) = std::env::var_os("STEMHIVE_SMALL_DISK") else { return };
-    let small = tempfile::tempdir_in(small).unwrap();
+fn on_a_full_disk() {
+    let Some(disk) = small_disk() else { return };
     let home = tempfile::tempdir().unwrap();
     let song = song(home.path(), 2, 140_000);
     let chunks = spec(10_000, 7_000);
     let reference = reference(home.path(), &song, chunks);
-    let filler = small.path().join("filler");
-    // Everything but two megabytes: less than the stems take.
-    let mut size = 64 << 10;
-    while std::fs::write(&filler, vec![1; size]).is_ok() {
-        size += 64 << 10;
-    }
-    std::fs::write(&filler, vec![1; size - (2 << 20)]).unwrap();
+    let filler = disk.join("filler");
+    // Less than the stems take.
+    fill_disk(&filler, 2 << 20);
     let separator = Arc::new(TestSeparator::new(chunks));
-    let dir = small.path().join("job");
+    let dir = disk.join("job");
     let job = start(&song, &separator, &dir, &pool(2));
     let status = job.wait();
     let error = failure(&status);
@@ -434,6 +429,11 @@ fn a_full_disk_stops_the_job_and_free_space_lets_it_go_on() {
     let status = job.wait();
     assert!(is_done(&status), "{:?}", status.phase);
     assert_eq!(results(&dir), reference);
+}
+
+#[test]
+fn a_full_disk_stops_the_job_and_free_space_lets_it_go_on() {
+    run_on_small_disk("on_a_full_disk", "8m");
 }
 
 #[test]
