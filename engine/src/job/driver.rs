@@ -109,7 +109,7 @@ impl Driver {
         shared: Arc<Shared>,
     ) -> Result<(Self, Receiver<Report>)> {
         let plan = &inputs.plan;
-        folder.verify(&mut past, plan);
+        folder.verify(&mut past, plan, &stems, &|| shared.is_cancelled());
         let chunk_dir = folder.chunk_dir();
         let assembler = Assembler::new(
             Arc::clone(plan),
