@@ -160,9 +160,7 @@ fn vorbis_in_surround_decodes_as_elsewhere_and_out_of_matroska() {
         let path = folder.path().join(format!("{channels}.ogg"));
         write_vorbis(&path, &tones(channels, 60_001));
         let (ours, _) = decode(&path).expect("surround");
-        let Some(theirs) = ffmpeg(&path, &["-f", "f32le", "-"]) else { return };
-        let (samples, _) = theirs.as_chunks::<4>();
-        let samples: Vec<f32> = samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let Some(samples) = ffmpeg_samples(&path) else { return };
         // FFmpeg does not cut the last block at the stream's end.
         assert!(samples.len() >= 60_001 * channels);
         for (frame, theirs) in samples.chunks(channels).take(60_001).enumerate() {
@@ -186,20 +184,136 @@ fn vorbis_in_surround_decodes_as_elsewhere_and_out_of_matroska() {
 }
 
 #[test]
-fn damaged_vorbis_in_surround_is_skipped_or_refused() {
+fn damage_in_what_other_libraries_decode_is_skipped_or_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("whole.ogg");
     write_vorbis(&path, &tones(6, 60_001));
-    let whole = std::fs::read(&path).expect("just written");
-    for at in (0..whole.len()).step_by(whole.len() / 40) {
-        let mut bytes = whole.clone();
-        let end = (at + 200).min(bytes.len());
-        bytes[at..end].fill(0x55);
-        if let Ok((channels, _)) = decode_bytes("damaged.ogg", &bytes) {
-            assert!(channels[0].len() <= 60_001, "damage at {at}");
-            assert!(channels.iter().all(|channel| channel.len() == channels[0].len()));
+    let vorbis = std::fs::read(&path).expect("just written");
+    let options = syom::EncodeOptions::adts().with_bitrate_bps(64_000).with_he(true);
+    let aac = syom::encode_with(&tones(2, 60_001), 44_100, &options).expect("encoded");
+    for (name, whole, most_frames) in [("a.ogg", vorbis, 60_001), ("a.aac", aac, 65_536)] {
+        for at in (0..whole.len()).step_by(whole.len() / 40) {
+            let mut bytes = whole.clone();
+            let end = (at + 200).min(bytes.len());
+            bytes[at..end].fill(0x55);
+            if let Ok((channels, _)) = decode_bytes(name, &bytes) {
+                assert!(channels[0].len() <= most_frames, "{name}, damage at {at}");
+                assert!(channels.iter().all(|channel| channel.len() == channels[0].len()));
+            }
         }
     }
+}
+
+/// Band-limited noise and tones, other ones for every channel.
+fn music(channels: usize, frames: usize) -> Vec<Vec<f32>> {
+    (0..channels as u32)
+        .map(|channel| {
+            let (mut random, mut smooth) = (channel.wrapping_mul(977) + 1, 0.0);
+            (0..frames)
+                .map(|frame| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    smooth += 0.4 * ((random >> 8) as f32 / 8_388_608.0 - 1.0 - smooth);
+                    let tone = (frame as f32 * 0.02 * (channel + 1) as f32).sin();
+                    0.2 * tone + 0.1 * smooth
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The share of `theirs` in which `ours` differs, in dB, over the frames both have.
+fn difference_db(ours: &[Vec<f32>], theirs: &[f32]) -> f64 {
+    let (mut error, mut power) = (0.0, 0.0);
+    for (frame, theirs) in theirs.chunks(ours.len()).take(ours[0].len()).enumerate() {
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            error += f64::from(ours[frame] - theirs).powi(2);
+            power += f64::from(*theirs).powi(2);
+        }
+    }
+    10.0 * (error / power).log10()
+}
+
+#[test]
+fn high_efficiency_aac_has_its_high_band_whether_announced_or_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Announced in MP4, not announced in ADTS; parametric stereo is one channel and a hint.
+    let he = syom::EncodeOptions::m4a().with_bitrate_bps(64_000).with_he(true);
+    let ps = syom::EncodeOptions::m4a().with_bitrate_bps(32_000).with_he_v2(true);
+    let adts = he.clone().with_container(syom::EncodeContainer::Adts);
+    for (name, channels, options) in
+        [("he.m4a", 2, &he), ("mono.m4a", 1, &he), ("ps.m4a", 2, &ps), ("radio.aac", 2, &adts)]
+    {
+        let written = folder.path().join(format!("written {name}"));
+        let bytes = syom::encode_with(&music(channels, 100_000), 44_100, options);
+        std::fs::write(&written, bytes.expect("encoded")).expect("a new file");
+        // The encoder's MP4 lacks a descriptor; FFmpeg's has it.
+        let path = folder.path().join(name);
+        let to = path.to_str().expect("UTF-8");
+        if ffmpeg(&written, &["-c", "copy", to]).is_none() {
+            return;
+        }
+        let decoder = Decoder::open(&path).expect(name);
+        let source = decoder.info().source;
+        // One channel may turn into two at any time by parametric stereo, so it is given as two.
+        assert_eq!((source.sample_rate_hz, source.channels), (44_100, 2), "{name}");
+        let (ours, notes) = decode(&path).expect(name);
+        assert_eq!(notes, Vec::<String>::new(), "{name}");
+        // An ADTS stream has the encoder's delay and padding in it.
+        let frames = if name.ends_with("m4a") { 100_000 } else { 104_448 };
+        assert_eq!(ours[0].len(), frames, "{name}");
+        let theirs = ffmpeg_samples(&path).expect("FFmpeg is there");
+        // FFmpeg 5.1 takes the delay off twice when the edit list says it too.
+        let agrees = [0, 3_018].into_iter().any(|late| {
+            let ours: Vec<_> = ours.iter().map(|channel| channel[late..].to_vec()).collect();
+            difference_db(&ours, &theirs) < -110.0
+        });
+        assert!(agrees, "{name}: other samples than FFmpeg's");
+    }
+}
+
+#[test]
+fn aac_in_surround_keeps_every_channel() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in [3, 4, 6, 8] {
+        let wav = folder.path().join("song.wav");
+        let spec = hound::WavSpec {
+            channels: channels as u16,
+            sample_rate: 44_100,
+            bits_per_sample: 32,
+            sample_format: hound::SampleFormat::Float,
+        };
+        let mut writer = hound::WavWriter::create(&wav, spec).expect("a new file");
+        let sound = music(channels, 50_000);
+        for frame in 0..50_000 {
+            for channel in &sound {
+                writer.write_sample(channel[frame]).expect("room on the disk");
+            }
+        }
+        writer.finalize().expect("room on the disk");
+        for extension in ["m4a", "aac"] {
+            let path = folder.path().join(format!("{channels}.{extension}"));
+            let to = path.to_str().expect("UTF-8");
+            if ffmpeg(&wav, &["-c:a", "aac", "-b:a", "400k", to]).is_none() {
+                return;
+            }
+            let (ours, notes) = decode(&path).expect("surround");
+            assert_eq!((ours.len(), notes), (channels, vec![]), "{extension}");
+            let theirs = ffmpeg_samples(&path).expect("FFmpeg is there");
+            let difference_db = difference_db(&ours, &theirs);
+            println!(
+                "{channels}.{extension}: {} frames, FFmpeg {}, differ by {difference_db:.1} dB",
+                ours[0].len(),
+                theirs.len() / channels
+            );
+        }
+    }
+}
+
+/// What FFmpeg decodes, interleaved.
+fn ffmpeg_samples(path: &Path) -> Option<Vec<f32>> {
+    let bytes = ffmpeg(path, &["-f", "f32le", "-"])?;
+    let (samples, _) = bytes.as_chunks::<4>();
+    Some(samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 /// What FFmpeg, which shares no code with us, writes to its standard output.

@@ -131,12 +131,6 @@ pub(super) fn no_track(path: &Path, refused: Option<(String, SymphoniaError)>) -
             format!("“{}”: the {codec} header is damaged ({why})", path.display()),
         )
         .advice("Get an undamaged copy of the file"),
-        Some((codec, SymphoniaError::Unsupported(why))) if why.contains("aac too complex") => {
-            let what = format!(
-                "holds {codec} in a form that cannot be decoded (HE-AAC or more than two channels)"
-            );
-            unsupported(path, what, CONVERT)
-        }
         Some((codec, error)) => {
             unsupported(path, format!("holds {codec}, which cannot be decoded ({error})"), CONVERT)
         }
