@@ -39,6 +39,22 @@ fn look(name: &str, state: State, size: Vec2) {
 }
 
 #[test]
+fn the_tile_shows_the_cover() {
+    let colour = egui::Color32::from_rgb(12, 200, 34);
+    let pixels = |state: State| {
+        let mut harness = screen(state, USUAL);
+        harness.run();
+        let picture = harness.render().expect("a picture");
+        picture.pixels().filter(|pixel| pixel.0 == colour.to_array()).count()
+    };
+    let mut state = testing::state(Some(15));
+    assert_eq!(pixels(state.clone()), 0);
+    state.songs[0].cover = Some(egui::ColorImage::filled([96; 2], colour).into());
+    // 34 by 34 points, but for the rounded corners.
+    assert!((1_050..=1_156).contains(&pixels(state)));
+}
+
+#[test]
 fn separating() {
     let mut state = testing::state(Some(15));
     state.songs[0].playhead = 52 * 44_100 + 17_640;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{TestSeparator, expected, samples, song, spec};
 use engine::{
     ErrorKind,
-    assemble::{Assembler, Stems, hash_chunk, write_chunk},
+    assemble::{Assembler, Stems, hash_cell, hash_chunk, write_chunk},
     audio::Planar,
     model::{ChunkInput, NoProgress, Separator, Stem},
     plan::Plan,
@@ -51,23 +51,24 @@ proptest! {
         let mut assembler =
             Assembler::new(Arc::clone(&plan), home.path(), mixture, Arc::clone(&stems));
         let cells = plan.cells().len();
-        let mut sums = vec![None; cells];
+        let mut facts = vec![None; cells];
         for n in 0..2 * cells {
             // Every cell twice, in an order that depends on the case.
             let cell = (n * 7 + order) % cells;
             assembler.join(cell).unwrap();
             let found = assembler.inspect(cell).unwrap();
-            prop_assert_eq!(*sums[cell].get_or_insert(found), found);
+            prop_assert_eq!(*facts[cell].get_or_insert(found), found);
         }
-        for (cell, sums) in sums.iter_mut().enumerate() {
+        for (cell, facts) in facts.iter_mut().enumerate() {
             assembler.join(cell).unwrap();
-            sums.get_or_insert(assembler.inspect(cell).unwrap());
+            let hash = facts.get_or_insert(assembler.inspect(cell).unwrap()).hash;
+            prop_assert_eq!(hash_cell(&stems, &plan.cells()[cell].frames).unwrap(), hash);
         }
         for (track, expected) in stems.tracks.iter().zip(expected(&song, separator.info.chunks)) {
             prop_assert_eq!(samples(track), expected);
         }
-        let residual: f64 = sums.iter().flatten().map(|sums| sums.residual).sum();
-        let mixture: f64 = sums.iter().flatten().map(|sums| sums.mixture).sum();
+        let residual: f64 = facts.iter().flatten().map(|facts| facts.sums.residual).sum();
+        let mixture: f64 = facts.iter().flatten().map(|facts| facts.sums.mixture).sum();
         prop_assert!(residual <= mixture * 1e-12);
         let energy: f64 =
             song.channels.iter().flatten().map(|&x| f64::from(x) * f64::from(x)).sum();

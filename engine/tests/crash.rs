@@ -31,7 +31,7 @@ const KILLS: u32 = 200;
 #[derive(Serialize, Deserialize)]
 enum Record {
     Committed { chunk: u32, worker: String, compute_secs: f32, hash: [u8; 32] },
-    Joined(Vec<(u32, (f64, f64))>),
+    Joined(Vec<(u32, (f64, f64, [u8; 32]))>),
 }
 
 /// The chunks that are committed, and how many cells are joined.

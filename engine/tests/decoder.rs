@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::{Error, ErrorKind, decode::Decoder};
+use vorbis_rs::{VorbisBitrateManagementStrategy, VorbisEncoderBuilder};
 
 /// All channels of a file, and the decoder's notes.
 fn decode(path: &Path) -> Result<(Vec<Vec<f32>>, Vec<String>), Error> {
@@ -82,6 +83,249 @@ fn what_is_no_sample_becomes_silence() {
     let (channels, notes) = decode_bytes("float.wav", &bytes).expect("a float file");
     assert_eq!(channels, [[0.5, 0.0, -0.25, 0.0, 0.0, 2.0, 0.0, 32768.0]]);
     assert_eq!(notes, ["4 samples were no numbers or beyond all measure and became silence"]);
+}
+
+/// Ogg Vorbis of these channels at 44.1 kHz.
+fn write_vorbis(path: &Path, channels: &[Vec<f32>]) {
+    let file = std::fs::File::create(path).expect("a new file");
+    let count = u8::try_from(channels.len()).expect("few channels").try_into().expect("some");
+    let rate = 44_100.try_into().expect("some");
+    let mut builder = VorbisEncoderBuilder::new_with_serial(rate, count, file, 7);
+    builder.bitrate_management_strategy(VorbisBitrateManagementStrategy::QualityVbr {
+        target_quality: 0.9,
+    });
+    let mut encoder = builder.build().expect("an encoder");
+    for start in (0..channels[0].len()).step_by(4_096) {
+        let end = (start + 4_096).min(channels[0].len());
+        let block: Vec<&[f32]> = channels.iter().map(|channel| &channel[start..end]).collect();
+        encoder.encode_audio_block(block).expect("encoded");
+    }
+    encoder.finish().expect("room on the disk");
+}
+
+/// A tone of its own for every channel, deep enough for the one that is for low frequencies only,
+/// swelling at its own pace, so that some are all but silent at times; the last but one is silent
+/// throughout.
+fn tones(channels: usize, frames: usize) -> Vec<Vec<f32>> {
+    let tone = |channel: usize, frame: usize| {
+        let turns = frame as f32 / 44_100.0 * std::f32::consts::TAU;
+        let swell = (turns * (1.0 + channel as f32)).sin().max(0.0);
+        (turns * (40.0 + 10.0 * channel as f32)).sin() * 0.3 * swell
+    };
+    (0..channels)
+        .map(|channel| match channel + 2 == channels {
+            true => vec![0.0; frames],
+            false => (0..frames).map(|frame| tone(channel, frame)).collect(),
+        })
+        .collect()
+}
+
+/// Vorbis's own order of channels (Vorbis I § 4.3.9) as places in the order of WAV files.
+fn wav_places(channels: usize) -> &'static [usize] {
+    match channels {
+        3 => &[0, 2, 1],
+        4 => &[0, 1, 2, 3],
+        5 => &[0, 2, 1, 3, 4],
+        6 => &[0, 2, 1, 4, 5, 3],
+        7 => &[0, 2, 1, 5, 6, 4, 3],
+        _ => &[0, 2, 1, 6, 7, 4, 5, 3],
+    }
+}
+
+#[test]
+fn vorbis_in_surround_keeps_every_channel() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in 3..=8 {
+        let path = folder.path().join(format!("{channels}.ogg"));
+        let sound = tones(channels, 60_001);
+        write_vorbis(&path, &sound);
+        let (decoded, notes) = decode(&path).expect("surround");
+        assert_eq!((decoded.len(), notes), (channels, vec![]));
+        for (sound, place) in sound.iter().zip(wav_places(channels)) {
+            let heard = &decoded[*place];
+            assert_eq!(heard.len(), 60_001, "{channels} channels");
+            let error: f32 = heard.iter().zip(sound).map(|(a, b)| (a - b).powi(2)).sum();
+            let error_db = 10.0 * (error / 60_001.0).log10();
+            // The channel for low frequencies is coded coarsely.
+            let most_db = if channels >= 6 && *place == 3 { -25.0 } else { -50.0 };
+            assert!(error_db < most_db, "{channels} channels, place {place}: {error_db} dB");
+        }
+    }
+}
+
+#[test]
+fn vorbis_in_surround_decodes_as_elsewhere_and_out_of_matroska() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in [3, 6, 8] {
+        let path = folder.path().join(format!("{channels}.ogg"));
+        write_vorbis(&path, &tones(channels, 60_001));
+        let (ours, _) = decode(&path).expect("surround");
+        let Some(samples) = ffmpeg_samples(&path) else { return };
+        // FFmpeg does not cut the last block at the stream's end.
+        assert!(samples.len() >= 60_001 * channels);
+        for (frame, theirs) in samples.chunks(channels).take(60_001).enumerate() {
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert!((ours[frame] - theirs).abs() < 1e-4, "{channels} channels, frame {frame}");
+            }
+        }
+
+        let matroska = path.with_extension("mka");
+        ffmpeg(&path, &["-c", "copy", matroska.to_str().expect("UTF-8")]);
+        let (again, notes) = decode(&matroska).expect("surround in Matroska");
+        assert_eq!(notes, Vec::<String>::new());
+        assert_eq!(again.len(), channels);
+        // Matroska counts in milliseconds: its end is not to the sample.
+        let frames = again[0].len().min(60_001);
+        assert!(frames > 59_900, "{frames} frames");
+        for (again, ours) in again.iter().zip(&ours) {
+            assert_eq!(again[..frames], ours[..frames], "{channels} channels");
+        }
+    }
+}
+
+#[test]
+fn damage_in_what_other_libraries_decode_is_skipped_or_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("whole.ogg");
+    write_vorbis(&path, &tones(6, 60_001));
+    let vorbis = std::fs::read(&path).expect("just written");
+    let options = syom::EncodeOptions::adts().with_bitrate_bps(64_000).with_he(true);
+    let aac = syom::encode_with(&tones(2, 60_001), 44_100, &options).expect("encoded");
+    for (name, whole, most_frames) in [("a.ogg", vorbis, 60_001), ("a.aac", aac, 65_536)] {
+        for at in (0..whole.len()).step_by(whole.len() / 40) {
+            let mut bytes = whole.clone();
+            let end = (at + 200).min(bytes.len());
+            bytes[at..end].fill(0x55);
+            if let Ok((channels, _)) = decode_bytes(name, &bytes) {
+                assert!(channels[0].len() <= most_frames, "{name}, damage at {at}");
+                assert!(channels.iter().all(|channel| channel.len() == channels[0].len()));
+            }
+        }
+    }
+}
+
+/// Band-limited noise and tones, other ones for every channel.
+fn music(channels: usize, frames: usize) -> Vec<Vec<f32>> {
+    (0..channels as u32)
+        .map(|channel| {
+            let (mut random, mut smooth) = (channel.wrapping_mul(977) + 1, 0.0);
+            (0..frames)
+                .map(|frame| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    smooth += 0.4 * ((random >> 8) as f32 / 8_388_608.0 - 1.0 - smooth);
+                    let tone = (frame as f32 * 0.02 * (channel + 1) as f32).sin();
+                    0.2 * tone + 0.1 * smooth
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The share of `theirs` in which `ours` differs, in dB, over the frames both have.
+fn difference_db(ours: &[Vec<f32>], theirs: &[f32]) -> f64 {
+    let (mut error, mut power) = (0.0, 0.0);
+    for (frame, theirs) in theirs.chunks(ours.len()).take(ours[0].len()).enumerate() {
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            error += f64::from(ours[frame] - theirs).powi(2);
+            power += f64::from(*theirs).powi(2);
+        }
+    }
+    10.0 * (error / power).log10()
+}
+
+#[test]
+fn high_efficiency_aac_has_its_high_band_whether_announced_or_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Announced in MP4, not announced in ADTS; parametric stereo is one channel and a hint.
+    let he = syom::EncodeOptions::m4a().with_bitrate_bps(64_000).with_he(true);
+    let ps = syom::EncodeOptions::m4a().with_bitrate_bps(32_000).with_he_v2(true);
+    let adts = he.clone().with_container(syom::EncodeContainer::Adts);
+    for (name, channels, options) in
+        [("he.m4a", 2, &he), ("mono.m4a", 1, &he), ("ps.m4a", 2, &ps), ("radio.aac", 2, &adts)]
+    {
+        let written = folder.path().join(format!("written {name}"));
+        let bytes = syom::encode_with(&music(channels, 100_000), 44_100, options);
+        std::fs::write(&written, bytes.expect("encoded")).expect("a new file");
+        // The encoder's MP4 lacks a descriptor; FFmpeg's has it.
+        let path = folder.path().join(name);
+        let to = path.to_str().expect("UTF-8");
+        if ffmpeg(&written, &["-c", "copy", to]).is_none() {
+            return;
+        }
+        let decoder = Decoder::open(&path).expect(name);
+        let source = decoder.info().source;
+        // One channel may turn into two at any time by parametric stereo, so it is given as two.
+        assert_eq!((source.sample_rate_hz, source.channels), (44_100, 2), "{name}");
+        let (ours, notes) = decode(&path).expect(name);
+        assert_eq!(notes, Vec::<String>::new(), "{name}");
+        // An ADTS stream has the encoder's delay and padding in it.
+        let frames = if name.ends_with("m4a") { 100_000 } else { 104_448 };
+        assert_eq!(ours[0].len(), frames, "{name}");
+        let theirs = ffmpeg_samples(&path).expect("FFmpeg is there");
+        // FFmpeg 5.1 takes the delay off twice when the edit list says it too.
+        let agrees = [0, 3_018].into_iter().any(|late| {
+            let ours: Vec<_> = ours.iter().map(|channel| channel[late..].to_vec()).collect();
+            difference_db(&ours, &theirs) < -110.0
+        });
+        assert!(agrees, "{name}: other samples than FFmpeg's");
+    }
+}
+
+#[test]
+fn aac_in_surround_keeps_every_channel() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for channels in [3, 4, 6, 8] {
+        let wav = folder.path().join("song.wav");
+        let spec = hound::WavSpec {
+            channels: channels as u16,
+            sample_rate: 44_100,
+            bits_per_sample: 32,
+            sample_format: hound::SampleFormat::Float,
+        };
+        let mut writer = hound::WavWriter::create(&wav, spec).expect("a new file");
+        let sound = music(channels, 50_000);
+        for frame in 0..50_000 {
+            for channel in &sound {
+                writer.write_sample(channel[frame]).expect("room on the disk");
+            }
+        }
+        writer.finalize().expect("room on the disk");
+        for extension in ["m4a", "aac"] {
+            let path = folder.path().join(format!("{channels}.{extension}"));
+            let to = path.to_str().expect("UTF-8");
+            if ffmpeg(&wav, &["-c:a", "aac", "-b:a", "400k", to]).is_none() {
+                return;
+            }
+            let (ours, notes) = decode(&path).expect("surround");
+            assert_eq!((ours.len(), notes), (channels, vec![]), "{extension}");
+            let theirs = ffmpeg_samples(&path).expect("FFmpeg is there");
+            let difference_db = difference_db(&ours, &theirs);
+            println!(
+                "{channels}.{extension}: {} frames, FFmpeg {}, differ by {difference_db:.1} dB",
+                ours[0].len(),
+                theirs.len() / channels
+            );
+        }
+    }
+}
+
+/// What FFmpeg decodes, interleaved.
+fn ffmpeg_samples(path: &Path) -> Option<Vec<f32>> {
+    let bytes = ffmpeg(path, &["-f", "f32le", "-"])?;
+    let (samples, _) = bytes.as_chunks::<4>();
+    Some(samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// What FFmpeg, which shares no code with us, writes to its standard output.
+fn ffmpeg(path: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(path).args(arguments);
+    let Ok(output) = command.output() else {
+        println!("skipped: FFmpeg is not installed, so its opinion is not asked");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(output.stdout)
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Exports that cannot or may not finish: what they say, and that they leave nothing behind.
 
 mod export_support;
+mod small_disk;
 
 use std::{
     ops::Range,
@@ -15,6 +16,7 @@ use engine::{
     model::Stem,
 };
 use export_support::*;
+use small_disk::{run_on_small_disk, small_disk};
 
 #[test]
 fn cancelling_leaves_nothing_behind() {
@@ -138,12 +140,59 @@ fn requests_without_sense_are_refused_before_anything_happens() {
     assert!(!good.folder.exists());
 }
 
-/// Runs only inside [`a_full_disk_says_so_and_leaves_nothing`], where the variable names a folder on
-/// a disk of one megabyte.
+/// Runs only inside [`what_a_killed_export_left_is_swept_by_the_next`], in a process that it ends in
+/// the middle.
+#[test]
+fn killed_while_writing() {
+    let Some(folder) = std::env::var_os("STEMHIVE_TEST_KILLED_EXPORT") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut request = request(dir.path(), &music(2, 400_000, 1, 0.5), Format::Wav(Bits::Float32));
+    request.folder = folder.into();
+    let folder = request.folder.clone();
+    let handle = start(
+        request,
+        // As a kill would: nothing is unwound, dropped or removed.
+        Arc::new(move || {
+            if names_in(&folder).iter().any(|name| name.ends_with(".part")) {
+                std::process::abort();
+            }
+        }),
+    );
+    panic!("it ended by itself: {:?}", handle.wait());
+}
+
+#[test]
+fn what_a_killed_export_left_is_swept_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("out");
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed_while_writing"])
+        .env("STEMHIVE_TEST_KILLED_EXPORT", &folder)
+        .output()
+        .unwrap();
+    assert!(!run.status.success() && run.status.code() != Some(101), "{run:?}");
+    let left = names_in(&folder);
+    assert!(left.len() == 1 && left[0].ends_with(".part"), "{left:?}");
+
+    // One that is being written, by an export of another process for all we know, and somebody's
+    // own file of a similar name.
+    let live = std::fs::File::create(folder.join(".stemhive-live.part")).unwrap();
+    live.lock().unwrap();
+    std::fs::write(folder.join(".stemhive-notes.txt"), "mine").unwrap();
+    let mut again = request(dir.path(), &music(2, 1_000, 1, 0.5), Format::Wav(Bits::Float32));
+    again.template = "{title}".into();
+    export(again.clone()).unwrap();
+    let names = [".stemhive-live.part", ".stemhive-notes.txt", "Lithium.wav"];
+    assert_eq!(names_in(&folder), names);
+    drop(live);
+    export(again).unwrap();
+    assert_eq!(names_in(&folder), [".stemhive-notes.txt", "Lithium 2.wav", "Lithium.wav"]);
+}
+
+/// Runs only inside [`a_full_disk_says_so_and_leaves_nothing`].
 #[test]
 fn on_a_full_disk() {
-    let Some(disk) = std::env::var_os("STEMHIVE_TEST_SMALL_DISK") else { return };
-    let disk = std::path::PathBuf::from(disk);
+    let Some(disk) = small_disk() else { return };
     let dir = tempfile::tempdir().unwrap();
     let frames = 20 * WORK_RATE_HZ as usize;
     // FLAC's size is not known beforehand; WAV's is, and is refused before writing.
@@ -160,26 +209,7 @@ fn on_a_full_disk() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_says_so_and_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    // A user and mount namespace of its own, where anybody may mount a small disk.
-    let run = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=1m tmpfs \"$0\" || exit 77; exec \"$@\"")
-        .arg(dir.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "on_a_full_disk", "--nocapture"])
-        .env("STEMHIVE_TEST_SMALL_DISK", dir.path())
-        .output();
-    match run {
-        Ok(run) if run.status.success() => {
-            assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"));
-        }
-        Ok(run) if run.status.code() == Some(101) => {
-            panic!("{}", String::from_utf8_lossy(&run.stderr));
-        }
-        _ => println!("skipped: no small disk can be mounted here"),
-    }
+    run_on_small_disk("on_a_full_disk", "1m");
 }

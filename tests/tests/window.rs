@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// How long anything may take before the test fails; a busy machine renders slowly in software.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long to wait for an answer before a harmless key is pressed again.
+const PRESS_AGAIN: Duration = Duration::from_secs(15);
+
 /// Colours of the stems' waveforms in the dark theme, top to bottom.
 const STEM_COLOURS: [[u8; 3]; 4] =
     [[0xF2, 0x8F, 0x6B], [0x53, 0x94, 0xF4], [0x93, 0xEB, 0xCB], [0xD0, 0x70, 0xB8]];
@@ -64,7 +67,8 @@ impl Display {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn screen(&self) -> Screen {
+    /// The screen, or nothing while it cannot be had.
+    fn screen(&self) -> Option<Screen> {
         let output = Command::new("import")
             .env("DISPLAY", &self.name)
             .args(["-window", "root", "-depth", "8", "ppm:-"])
@@ -73,19 +77,66 @@ impl Display {
         Screen::from_ppm(&output.stdout)
     }
 
+    /// Waits until the screen shows `what`.
     fn wait_for(&self, what: &str, mut is_so: impl FnMut(&Screen) -> bool) -> Screen {
+        self.press_until(what, &[], &mut is_so)
+    }
+
+    /// Waits until the screen shows `what`, giving `xdotool` its arguments again every few seconds:
+    /// for what does no harm twice and may come before the window listens.
+    fn press_until(
+        &self,
+        what: &str,
+        arguments: &[&str],
+        mut is_so: impl FnMut(&Screen) -> bool,
+    ) -> Screen {
         let deadline = Instant::now() + PATIENCE;
+        let mut pressed = None::<Instant>;
         loop {
+            if !arguments.is_empty() && pressed.is_none_or(|at| at.elapsed() > PRESS_AGAIN) {
+                self.xdotool(arguments);
+                pressed = Some(Instant::now());
+            }
             let screen = self.screen();
-            if is_so(&screen) {
-                return screen;
+            if let Some(screen) = &screen
+                && is_so(screen)
+            {
+                return screen.clone();
             }
             if Instant::now() > deadline {
                 let picture = std::env::temp_dir().join("stemhive-window-test.ppm");
-                screen.save(&picture);
+                screen.inspect(|screen| screen.save(&picture));
                 panic!("{what} did not happen; the screen is in {}", picture.display());
             }
         }
+    }
+
+    /// The window of `program` once it has the focus, however long it takes to appear.
+    fn focus_window(&self, program: &mut Child) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = program.try_wait().expect("our child") {
+                panic!("the program ended before it had a window: {status}");
+            }
+            let found = self.xdotool(&["search", "--onlyvisible", "--name", "Stemhive"]);
+            if let Some(window) = found.lines().next() {
+                self.xdotool(&["windowfocus", window]);
+                if self.xdotool(&["getwindowfocus"]) == window {
+                    return;
+                }
+            }
+            assert!(Instant::now() < deadline, "the window did not come up");
+        }
+    }
+}
+
+/// A program that does not outlive the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -96,27 +147,28 @@ impl Drop for Display {
     }
 }
 
+#[derive(Clone)]
 struct Screen {
     width: usize,
     pixels: Vec<[u8; 3]>,
 }
 
 impl Screen {
-    fn from_ppm(bytes: &[u8]) -> Self {
-        // "P6\n<width> <height>\n255\n" and three bytes a pixel.
+    /// "P6\n<width> <height>\n255\n" and three bytes a pixel; `None` for half a picture.
+    fn from_ppm(bytes: &[u8]) -> Option<Self> {
         let mut at = 0;
         let mut word = || {
-            let start =
-                at + bytes[at..].iter().position(|b| !b.is_ascii_whitespace()).expect("a word");
-            at = start + bytes[start..].iter().position(u8::is_ascii_whitespace).expect("an end");
-            std::str::from_utf8(&bytes[start..at]).expect("ASCII").to_owned()
+            let start = at + bytes[at..].iter().position(|b| !b.is_ascii_whitespace())?;
+            at = start + bytes[start..].iter().position(u8::is_ascii_whitespace)?;
+            std::str::from_utf8(&bytes[start..at]).ok()
         };
-        assert_eq!(word(), "P6");
-        let width = word().parse().expect("a width");
-        word();
-        word();
-        let pixels = bytes[at + 1..].chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-        Self { width, pixels }
+        if word()? != "P6" {
+            return None;
+        }
+        let (width, height): (usize, usize) = (word()?.parse().ok()?, word()?.parse().ok()?);
+        word()?;
+        let pixels: Vec<_> = bytes[at + 1..].chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+        (pixels.len() == width * height).then_some(Self { width, pixels })
     }
 
     fn save(&self, path: &Path) {
@@ -182,10 +234,9 @@ fn a_musician_opens_separates_mixes_exports_and_quits() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(Ended)
         .expect("the program starts");
-    let window = display.xdotool(&["search", "--sync", "--onlyvisible", "--name", "Stemhive"]);
-    let window = window.lines().next().expect("a window").to_owned();
-    display.xdotool(&["windowfocus", "--sync", &window]);
+    display.focus_window(&mut stemhive.0);
     let key = |keys: &str| display.xdotool(&["key", keys]);
 
     let screen = display
@@ -213,7 +264,9 @@ fn a_musician_opens_separates_mixes_exports_and_quits() {
     key("ctrl+shift+e");
     // The dialog dims what is behind it.
     display.wait_for("the export dialog", |screen| !screen.shows_stem(0));
-    key("Return");
+    // It is not taken before the dialog knows what it would write.
+    let started = "the export's start";
+    display.press_until(started, &["key", "Return"], |screen| screen.shows_stem(0));
     let deadline = Instant::now() + PATIENCE;
     // Files appear together, all of them complete.
     while wavs(&exported).len() < 5 {
@@ -227,18 +280,14 @@ fn a_musician_opens_separates_mixes_exports_and_quits() {
         assert_eq!(reader.duration() as usize, frames, "{}", file.display());
         assert_eq!(reader.spec().channels, 2);
     }
-    display.wait_for("the dialog's end", |screen| screen.shows_stem(0));
 
     key("ctrl+q");
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
-        if let Some(status) = stemhive.try_wait().expect("our child") {
+        if let Some(status) = stemhive.0.try_wait().expect("our child") {
             break status;
         }
-        if Instant::now() > deadline {
-            let _ = stemhive.kill();
-            panic!("it did not quit");
-        }
+        assert!(Instant::now() < deadline, "it did not quit");
         std::thread::yield_now();
     };
     assert!(status.success(), "{status}");

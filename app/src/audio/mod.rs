@@ -75,7 +75,7 @@ impl AudioOutput {
         self.shared.lock().state.clone()
     }
 
-    /// Names of the devices there are, if they were listed since the last call.
+    /// Names of the devices there are, if others than at the last call.
     pub fn take_device_names(&self) -> Option<Vec<String>> {
         self.shared.lock().names.take()
     }
@@ -139,6 +139,8 @@ struct Inner {
     /// Which opened stream broke, and why.
     failed: Option<(u64, String)>,
     state: DeviceState,
+    /// Names of the devices when they were last listed, and those not told of yet.
+    listed: Vec<String>,
     names: Option<Vec<String>>,
     error: Option<Error>,
 }
@@ -201,7 +203,14 @@ impl Shared {
     }
 
     fn set_names(&self, names: Vec<String>) {
-        self.lock().names = Some(names);
+        {
+            let mut inner = self.lock();
+            if inner.listed == names {
+                return;
+            }
+            inner.listed.clone_from(&names);
+            inner.names = Some(names);
+        }
         (self.wake)();
     }
 

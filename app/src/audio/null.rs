@@ -15,6 +15,9 @@ use engine::{
 /// How often it renders.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How often it looks for orders while nothing plays.
+const RESTING_TICK: Duration = Duration::from_millis(100);
+
 /// After a longer gap (the computer slept) the playhead goes on from where it was.
 const LONGEST_GAP: Duration = Duration::from_millis(500);
 
@@ -71,16 +74,21 @@ impl Drop for SilentOutput {
     }
 }
 
-/// Renders as many frames as the clock says until `stopped`.
+/// Renders as many frames as the clock says until `stopped`; a little, and seldom, while nothing
+/// plays.
 fn run(renderer: &mut Renderer, stopped: &Receiver<()>) {
     let mut buffer = vec![0.0; frames(LONGEST_GAP) as usize * usize::from(OUTPUT.channels)];
     let mut began = Instant::now();
     let mut rendered = 0;
-    while stopped.recv_timeout(TICK).is_err_and(|e| e.is_timeout()) {
-        let due = frames(began.elapsed()) - rendered;
-        if due > frames(LONGEST_GAP) {
-            (began, rendered) = (Instant::now(), 0);
-            continue;
+    loop {
+        let resting = renderer.is_resting();
+        let tick = if resting { RESTING_TICK } else { TICK };
+        if !stopped.recv_timeout(tick).is_err_and(|e| e.is_timeout()) {
+            return;
+        }
+        let mut due = frames(began.elapsed()) - rendered;
+        if resting || due > frames(LONGEST_GAP) {
+            (began, rendered, due) = (Instant::now(), 0, frames(TICK));
         }
         rendered += due;
         let samples = due as usize * usize::from(OUTPUT.channels);

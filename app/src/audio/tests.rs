@@ -5,7 +5,7 @@
 use std::{
     path::Path,
     process::Command,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, Weak, mpsc},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use engine::{
     store::Track,
 };
 
-use super::{AudioOutput, DeviceState};
+use super::{AudioOutput, DeviceState, Shared};
 
 const CASE: &str = "STEMHIVE_AUDIO_CASE";
 
@@ -24,7 +24,7 @@ const CASE: &str = "STEMHIVE_AUDIO_CASE";
 const FRAMES: u64 = 18_000;
 
 /// Long enough for a slow computer; nothing here should take a tenth of it.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn sample(side: usize, frame: u64) -> f32 {
     let hashed = (frame + 1 + side as u64 * 77_777).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -79,30 +79,39 @@ fn loaded(dir: &Path, frames: u64) -> (Player, Feeder, Renderer) {
     (player, feeder, renderer)
 }
 
-/// An output and what wakes when its state changed.
-fn start(renderer: Renderer) -> (AudioOutput, mpsc::Receiver<()>) {
-    let (wake, woken) = mpsc::sync_channel(64);
+/// An output and every state it comes to, however short.
+fn start(renderer: Renderer) -> (AudioOutput, mpsc::Receiver<DeviceState>) {
+    let (tell, states) = mpsc::sync_channel(64);
+    let shared: Arc<OnceLock<Weak<Shared>>> = Arc::default();
+    let of_output = Arc::clone(&shared);
     let output = AudioOutput::start(renderer, None, move || {
-        let _ = wake.try_send(());
+        if let Some(shared) = of_output.get().and_then(Weak::upgrade) {
+            let _ = tell.try_send(shared.lock().state.clone());
+        }
     });
-    (output.unwrap(), woken)
+    let output = output.unwrap();
+    shared.set(Arc::downgrade(&output.shared)).unwrap();
+    (output, states)
 }
 
-/// Waits until the output is as `wanted`, and gives it.
+/// Waits until the output is or was as `wanted`, and gives that.
 fn wait_for(
     output: &AudioOutput,
-    woken: &mpsc::Receiver<()>,
+    states: &mpsc::Receiver<DeviceState>,
     wanted: impl Fn(&DeviceState) -> bool,
 ) -> DeviceState {
-    let began = Instant::now();
-    loop {
-        let state = output.state();
-        if wanted(&state) {
-            return state;
-        }
-        assert!(began.elapsed() < DEADLINE, "still {state:?}");
-        let _ = woken.recv_timeout(DEADLINE);
+    let deadline = Instant::now() + DEADLINE;
+    let mut state = output.state();
+    while !wanted(&state) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        state = states.recv_timeout(left).unwrap_or_else(|_| panic!("still {:?}", output.state()));
     }
+    state
+}
+
+/// Forgets states seen so far.
+fn forget(states: &mpsc::Receiver<DeviceState>) {
+    while states.try_recv().is_ok() {}
 }
 
 fn is_open(state: &DeviceState) -> bool {
@@ -125,8 +134,8 @@ fn play_out(player: &Player, feeder: &mut Feeder) {
 
 fn play_song(home: &Path, device: bool) {
     let (player, mut feeder, renderer) = loaded(home, FRAMES);
-    let (output, woken) = start(renderer);
-    let state = wait_for(&output, &woken, |state| *state != DeviceState::Opening);
+    let (output, states) = start(renderer);
+    let state = wait_for(&output, &states, |state| *state != DeviceState::Opening);
     assert_eq!(is_open(&state), device, "{state:?}");
     play_out(&player, &mut feeder);
     assert_eq!(player.underruns(), 0);
@@ -138,21 +147,22 @@ fn play_song(home: &Path, device: bool) {
 
 fn lose_device(home: &Path) {
     let (player, mut feeder, renderer) = loaded(home, FRAMES);
-    let (output, woken) = start(renderer);
-    wait_for(&output, &woken, is_open);
+    let (output, states) = start(renderer);
+    wait_for(&output, &states, is_open);
+    forget(&states);
     output.shared.fail(1, "“Default” was lost".into());
-    let state = wait_for(&output, &woken, is_missing);
+    let state = wait_for(&output, &states, is_missing);
     assert_eq!(state, DeviceState::NoDevice { reason: "“Default” was lost".into() });
     play_out(&player, &mut feeder);
     // It is there again at the next look; a late complaint about the old stream changes nothing.
     output.shared.fail(1, "late".into());
-    wait_for(&output, &woken, is_open);
+    wait_for(&output, &states, is_open);
 }
 
 fn choose(home: &Path) {
     let (mut player, mut feeder, renderer) = loaded(home, FRAMES);
-    let (output, woken) = start(renderer);
-    wait_for(&output, &woken, is_open);
+    let (output, states) = start(renderer);
+    wait_for(&output, &states, is_open);
     let names = output.take_device_names().expect("a list");
     assert!(names.iter().any(|name| name == "Kitchen radio"), "{names:?}");
     assert!(output.take_device_names().is_none(), "told once");
@@ -162,8 +172,9 @@ fn choose(home: &Path) {
         std::thread::yield_now();
     }
     for name in ["Kitchen radio", "Nothing of the kind", "Kitchen radio"] {
+        forget(&states);
         output.choose(Some(name));
-        let state = wait_for(&output, &woken, |state| match state {
+        let state = wait_for(&output, &states, |state| match state {
             DeviceState::Open { name: open, .. } => open == name,
             DeviceState::NoDevice { reason } => reason.contains(name),
             DeviceState::Opening => false,

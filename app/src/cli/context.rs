@@ -171,7 +171,9 @@ impl Context {
                         speed_x_real_time: status.speed_x_real_time,
                     })
                 }
-                JobPhase::Done => Look::Ended(Ok(status)),
+                JobPhase::Done if job.is_over() => Look::Ended(Ok(status)),
+                // Stems of an earlier day are being checked.
+                JobPhase::Done => Look::Running(Progress::new(Stage::Separate, 1.0)),
                 JobPhase::Failed(error) => Look::Ended(Err(Arc::new(without_buttons(error)))),
                 JobPhase::Cancelled => Look::Ended(Err(Arc::new(interrupted(&status)))),
             }

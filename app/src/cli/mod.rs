@@ -18,13 +18,13 @@ mod separate;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use args::{StoreArgs, three_parts};
 
 /// Separates songs into stems, plays and exports them.
 #[derive(Debug, Parser)]
-#[command(name = "stemhive", version, subcommand_precedence_over_arg = true)]
+#[command(name = "stemhive", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Subcommands>,
@@ -73,8 +73,13 @@ impl From<Outcome> for ExitCode {
 pub(crate) fn run(window: impl FnOnce(Vec<PathBuf>, StoreArgs) -> ExitCode) -> ExitCode {
     let cli = Cli::parse();
     let store = &cli.store;
-    if cli.command.is_some() && !cli.songs.is_empty() {
-        args::usage("a command comes before its songs; a song called like one is opened as ./NAME");
+    // After a song everything is a song, so that folders may be called like commands elsewhere.
+    let is_command = |song: &PathBuf| {
+        let names = Cli::command();
+        names.get_subcommands().any(|command| song.as_os_str() == command.get_name())
+    };
+    if cli.songs.iter().any(|song| is_command(song) && !song.exists()) {
+        args::usage("a command comes before its songs");
     }
     let outcome = match cli.command {
         None => return window(cli.songs, cli.store),
@@ -91,10 +96,22 @@ pub(crate) fn run(window: impl FnOnce(Vec<PathBuf>, StoreArgs) -> ExitCode) -> E
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn folders_and_songs_may_be_called_like_commands() {
+        let cli = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
+        let with_folder = cli("stemhive --cache-dir cache separate models");
+        assert_eq!(with_folder.store.cache_dir.unwrap().as_os_str(), "cache");
+        assert!(matches!(with_folder.command, Some(Subcommands::Separate(_))));
+        let window = cli("stemhive --cache-dir cache a.mp3 info");
+        assert!(window.command.is_none());
+        assert_eq!(window.songs, ["a.mp3", "info"].map(PathBuf::from));
+        assert!(matches!(cli("stemhive info a.mp3").command, Some(Subcommands::Info(_))));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
+use egui::ColorImage;
 use engine::{
     Error,
     job::{ChunkState, JobPhase, JobStatus},
@@ -22,6 +23,8 @@ pub struct SongView {
     pub info: Option<Arc<SongInfo>>,
     /// Content id, once all of it was decoded.
     pub id: Option<SongId>,
+    /// The cover in its tags, small; none until it is decoded.
+    pub cover: Option<Arc<ColorImage>>,
     /// How far opening it is.
     pub opening: Opening,
     /// Length: exact once decoded, before that what the file claims or what has arrived.
@@ -74,6 +77,7 @@ impl SongView {
             path,
             info: None,
             id: None,
+            cover: None,
             opening: Opening::Decoding,
             frames: 0,
             decoded_frames: 0,

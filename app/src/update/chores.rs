@@ -1,5 +1,5 @@
-//! Small jobs that touch the disk, done one after another on a thread of their own: the list of
-//! recent songs, the cache's size, the settings file, looking through folders.
+//! Small jobs that take a while or touch the disk, done one after another on a thread of their own:
+//! the list of recent songs, the cache's size, the settings file, covers, looking through folders.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,6 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use egui::ColorImage;
 use engine::Error;
 
 use super::picker::EXTENSIONS;
@@ -23,6 +24,8 @@ pub enum Done {
     CacheUse(CacheUse),
     /// The cache was emptied of this much.
     Cleared(CacheUse),
+    /// The small cover of the song with this key.
+    Cover(u64, ColorImage),
     /// Songs found in what was dropped or picked.
     Songs(Vec<PathBuf>),
     /// It went wrong.

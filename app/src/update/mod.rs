@@ -1,6 +1,7 @@
 //! The only place where commands meet the engine, the sound device and dialogs.
 
 pub mod chores;
+pub mod covers;
 pub mod detail;
 pub mod edit;
 mod exporting;

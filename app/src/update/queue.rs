@@ -7,7 +7,7 @@ use engine::job::JobPhase;
 use super::{
     Desk,
     chores::{self, Done},
-    jobs, next,
+    covers, jobs, next,
     picker::Pick,
     songs::{self, Change},
     speech_say,
@@ -79,7 +79,15 @@ impl Desk {
             let Some(view) = state.songs.iter_mut().find(|view| view.key == open.key) else {
                 continue;
             };
-            match songs::look(view, &open.song) {
+            let was_unknown = view.info.is_none();
+            let change = songs::look(view, &open.song);
+            if was_unknown && let Some(cover) = view.info.as_ref().and_then(|i| i.cover.clone()) {
+                let key = view.key;
+                self.chores.give(move || {
+                    covers::thumbnail(&cover).map_or(Done::Nothing, |small| Done::Cover(key, small))
+                });
+            }
+            match change {
                 Change::None => {}
                 Change::BecameReady => {
                     for note in open.song.notes().iter() {

@@ -101,6 +101,11 @@ impl Desk {
                         .text(format!("{} freed.{kept}", units::bytes(freed.bytes)))
                         .show(state, next(&mut self.last_key));
                 }
+                Done::Cover(key, cover) => {
+                    if let Some(song) = state.songs.iter_mut().find(|song| song.key == key) {
+                        song.cover = Some(Arc::new(cover));
+                    }
+                }
                 Done::Songs(paths) => self.open_songs(state, paths),
                 Done::Failed(error) => show_error(state, next(&mut self.last_key), &error),
             }

@@ -1,6 +1,11 @@
 //! The top bar: which song, which model, export, side panel.
 
-use egui::{Align2, Color32, Mesh, Popup, Rect, Sense, Shape, Ui, Vec2, pos2, vec2};
+use std::sync::Arc;
+
+use egui::{
+    Align2, Color32, ColorImage, Id, Mesh, Popup, Rect, Sense, Shape, TextureHandle,
+    TextureOptions, Ui, Vec2, pos2, vec2,
+};
 
 use super::{at, at_right, layout::Measures};
 use crate::{
@@ -29,7 +34,10 @@ pub fn top_bar_ui(
     at(ui, "logo", logo, |ui| home_button(ui, commands));
     let tile =
         Rect::from_center_size(pos2(place.left() + 73.0, place.center().y), Vec2::splat(34.0));
-    paint_tile(ui, tile, &song.title());
+    match &song.cover {
+        Some(cover) => paint_cover(ui, tile, cover),
+        None => paint_letters(ui, tile, &song.title()),
+    }
 
     let left = tile.right() + 12.0;
     let row = place.shrink2(vec2(16.0, 0.0));
@@ -52,8 +60,23 @@ fn home_button(ui: &mut Ui, commands: &mut Vec<Command>) {
     }
 }
 
+/// A tile with the song's cover. Its texture is kept while it is on screen.
+fn paint_cover(ui: &Ui, rect: Rect, cover: &Arc<ColorImage>) {
+    let id = Id::unique("cover on screen");
+    let kept: Option<(Arc<ColorImage>, TextureHandle)> = ui.data(|data| data.get_temp(id));
+    let texture = match kept {
+        Some((kept, texture)) if Arc::ptr_eq(&kept, cover) => texture,
+        _ => {
+            let texture = ui.ctx().load_texture("cover", cover.clone(), TextureOptions::LINEAR);
+            ui.data_mut(|data| data.insert_temp(id, (cover.clone(), texture.clone())));
+            texture
+        }
+    };
+    egui::Image::from_texture(&texture).corner_radius(7).paint_at(ui, rect);
+}
+
 /// A tile with the song's first letters, its colours taken from the title.
-fn paint_tile(ui: &Ui, rect: Rect, title: &str) {
+fn paint_letters(ui: &Ui, rect: Rect, title: &str) {
     let hash = title.bytes().fold(7u32, |acc, byte| acc.wrapping_mul(31).wrapping_add(byte.into()));
     let hue = (hash % 360) as f32 / 360.0;
     let shade = |value: f32, shift: f32| -> Color32 {

@@ -34,6 +34,18 @@ pub struct CellSums {
     pub mixture: f64,
 }
 
+/// BLAKE3 of a cell's samples: block by block, stem by stem, channel by channel, as little-endian f32.
+pub type CellHash = [u8; 32];
+
+/// What is known of a joined cell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CellFacts {
+    /// Its part of the null test.
+    pub sums: CellSums,
+    /// Tells whether its samples still are what they were.
+    pub hash: CellHash,
+}
+
 /// Joins cells of one song.
 #[derive(Debug)]
 pub struct Assembler {
@@ -47,10 +59,16 @@ pub struct Assembler {
 
 impl Assembler {
     /// Joins chunk files in `chunk_dir` into `stems`, whose tracks have as many channels as the
-    /// mixture: one or two.
+    /// mixture: one or two. Waveforms that are whole already are left as they are.
     pub fn new(plan: Arc<Plan>, chunk_dir: &Path, mixture: Arc<Track>, stems: Arc<Stems>) -> Self {
-        let drawn = vec![false; plan.cells().len()];
+        let whole = stems.waveforms.iter().all(|wave| wave.frames() >= plan.song_frames());
+        let drawn = vec![whole; plan.cells().len()];
         Self { plan, chunk_dir: chunk_dir.into(), mixture, stems, drawn }
+    }
+
+    /// Whether the waveforms of `cell` are drawn.
+    pub fn is_drawn(&self, cell: usize) -> bool {
+        self.drawn[cell]
     }
 
     /// Where the result of `chunk` is looked for.
@@ -93,14 +111,15 @@ impl Assembler {
         Ok(())
     }
 
-    /// Reads a joined cell once more: draws its waveforms, unless that was done, and compares the
-    /// sum of stems with the mixture.
+    /// Reads a joined cell once more: draws its waveforms, unless that was done, compares the sum of
+    /// stems with the mixture, and hashes the stems.
     ///
     /// # Errors
     /// When a track cannot be read.
-    pub fn inspect(&mut self, cell: usize) -> Result<CellSums> {
+    pub fn inspect(&mut self, cell: usize) -> Result<CellFacts> {
         let channels = self.mixture.channel_count();
         let mut sums = CellSums::default();
+        let mut hasher = blake3::Hasher::new();
         let mut mixture = vec![Vec::new(); channels];
         let mut stem = vec![Vec::new(); channels];
         let mut residual = vec![Vec::new(); channels];
@@ -115,6 +134,7 @@ impl Assembler {
             }
             for (track, waveform) in self.stems.tracks.iter().zip(&self.stems.waveforms) {
                 track.read(block.start, &mut stem)?;
+                hash_samples(&mut hasher, &stem);
                 if !self.drawn[cell] {
                     waveform.extend(block.start, &stem);
                 }
@@ -127,7 +147,7 @@ impl Assembler {
             }
         }
         self.drawn[cell] = true;
-        Ok(sums)
+        Ok(CellFacts { sums, hash: hasher.finalize().into() })
     }
 
     /// Makes every joined cell survive a power cut.
@@ -144,6 +164,30 @@ impl Assembler {
         let path = Self::chunk_path(&self.chunk_dir, chunk);
         let file = ChunkFile::open(path, self.stems.stems.len(), segment.end - segment.start)?;
         Ok(Part { chunk, start_frame: segment.start, file, weights: Vec::new() })
+    }
+}
+
+/// The hash of the cell `frames` as it lies in `stems`.
+///
+/// # Errors
+/// When a track cannot be read.
+pub fn hash_cell(stems: &Stems, frames: &Range<u64>) -> Result<CellHash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut samples = Vec::new();
+    for block in blocks(frames) {
+        for track in &stems.tracks {
+            samples.resize_with(track.channel_count(), Vec::new);
+            samples.iter_mut().for_each(|c| c.resize((block.end - block.start) as usize, 0.0));
+            track.read(block.start, &mut samples)?;
+            hash_samples(&mut hasher, &samples);
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
+fn hash_samples(hasher: &mut blake3::Hasher, channels: &[Vec<f32>]) {
+    for samples in channels {
+        hasher.update(bytemuck::cast_slice(samples));
     }
 }
 

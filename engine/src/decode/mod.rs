@@ -1,11 +1,12 @@
 //! Audio files to PCM: [`Decoder`] reads any supported file as blocks of planar f32 at the source's
 //! own rate and channel count, without the encoder's delay and padding.
 //!
-//! Symphonia does the demuxing and decoding, `ropus` decodes Opus. What they leave out lives here:
-//! which frames a file means to be heard (`window`), edit lists and copy protection of MP4
-//! (`mp4`), a second chance for odd WAV and AIFF files (`riff`), tags in our own words
-//! (`facts`), and clear refusals (`refusal`).
+//! Symphonia does the demuxing and most decoding, `ropus` decodes Opus (`opus`), libvorbis Vorbis in
+//! surround (`vorbis`), `syom` HE-AAC and AAC in surround (`aac`). What they leave out lives here: which frames a file means to be heard
+//! (`window`), edit lists and copy protection of MP4 (`mp4`), a second chance for odd WAV and AIFF
+//! files (`riff`), tags in our own words (`facts`), and clear refusals (`refusal`).
 
+mod aac;
 mod downmix;
 mod facts;
 mod flac;
@@ -14,6 +15,7 @@ mod mpeg;
 mod opus;
 mod refusal;
 mod riff;
+mod vorbis;
 mod window;
 
 use std::{
@@ -28,7 +30,9 @@ use symphonia::{
         audio::{AudioSpec, GenericAudioBufferRef},
         codecs::{
             CodecParameters,
-            audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions},
+            audio::{
+                AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_AAC,
+            },
             registry::CodecRegistry,
         },
         common::Limit,
@@ -509,16 +513,33 @@ fn choose_track(path: &Path, reader: &dyn FormatReader) -> Result<(Track, Box<dy
         // MPEG streams are trimmed by our window: Symphonia would also cut what lies beyond an
         // end that it only estimated from the bit rate.
         let options = AudioDecoderOptions::default().gapless(!mpeg::is_mpeg(&params.codec));
-        let made = guarded(|| {
-            refusal::check_codec(params)?;
-            CODECS.make_audio_decoder(params, &options)
-        });
+        let made = guarded(|| make_decoder(params, &options));
         match made {
             Ok(codec) => return Ok((track.clone(), codec)),
             Err(error) => _ = refused.get_or_insert((facts::codec_name(params, None), error)),
         }
     }
     Err(refusal::no_track(path, refused))
+}
+
+/// The decoder that does `params` best.
+fn make_decoder(
+    params: &AudioCodecParameters,
+    options: &AudioDecoderOptions,
+) -> std::result::Result<Box<dyn AudioDecoder>, SymphoniaError> {
+    if vorbis::is_surround(params) {
+        return Ok(Box::new(vorbis::SurroundDecoder::new(params)?));
+    }
+    let aac = || aac::AacDecoder::new(params).map(|made| Box::new(made) as Box<dyn AudioDecoder>);
+    if aac::may_be_extended(params)
+        && let Ok(decoder) = aac()
+    {
+        return Ok(decoder);
+    }
+    match CODECS.make_audio_decoder(params, options) {
+        Err(_) if params.codec == CODEC_ID_AAC => aac(),
+        made => made,
+    }
 }
 
 fn audio_params(track: &Track) -> Option<&AudioCodecParameters> {

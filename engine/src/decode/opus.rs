@@ -83,7 +83,7 @@ pub(super) fn pre_skip(params: &AudioCodecParameters) -> u64 {
 }
 
 /// From Opus's (that is Vorbis's) channel order to that of Symphonia's positions.
-fn channel_order(channels: usize) -> &'static [usize] {
+pub(super) fn channel_order(channels: usize) -> &'static [usize] {
     match channels {
         3 => &[0, 2, 1],
         5 => &[0, 2, 1, 3, 4],

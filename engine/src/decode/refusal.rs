@@ -6,11 +6,7 @@ use std::{
     path::Path,
 };
 
-use symphonia::core::{
-    audio::Channels,
-    codecs::audio::{AudioCodecParameters, well_known::CODEC_ID_VORBIS},
-    errors::Error as SymphoniaError,
-};
+use symphonia::core::errors::Error as SymphoniaError;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -125,16 +121,6 @@ pub(super) fn unreadable(path: &Path, error: SymphoniaError) -> Error {
     }
 }
 
-/// What Symphonia decodes wrongly: it undoes the channel coupling of Vorbis in the order of the
-/// header instead of backwards (Vorbis I § 4.3.5), which only surround notices.
-pub(super) fn check_codec(params: &AudioCodecParameters) -> Result<(), SymphoniaError> {
-    let channels = params.channels.as_ref().map_or(0, Channels::count);
-    if params.codec == CODEC_ID_VORBIS && channels > 2 {
-        return Err(SymphoniaError::Unsupported("more than two channels"));
-    }
-    Ok(())
-}
-
 /// The error for a container without a track that we can decode; `refused` is the first one that
 /// has sound, by codec name, and what its decoder said.
 pub(super) fn no_track(path: &Path, refused: Option<(String, SymphoniaError)>) -> Error {
@@ -145,12 +131,6 @@ pub(super) fn no_track(path: &Path, refused: Option<(String, SymphoniaError)>) -
             format!("“{}”: the {codec} header is damaged ({why})", path.display()),
         )
         .advice("Get an undamaged copy of the file"),
-        Some((codec, SymphoniaError::Unsupported(why))) if why.contains("aac too complex") => {
-            let what = format!(
-                "holds {codec} in a form that cannot be decoded (HE-AAC or more than two channels)"
-            );
-            unsupported(path, what, CONVERT)
-        }
         Some((codec, error)) => {
             unsupported(path, format!("holds {codec}, which cannot be decoded ({error})"), CONVERT)
         }

@@ -1,5 +1,6 @@
 //! Putting files into a folder so that nothing is ever half there or overwritten by accident:
-//! written beside under another name, synced, renamed; what is not renamed vanishes.
+//! written beside under another name, synced, renamed; what is not renamed vanishes, at the latest
+//! with the next export to that folder.
 
 use std::{
     collections::HashSet,
@@ -103,10 +104,26 @@ fn rename_to_free(
     })
 }
 
-/// A hidden file in `folder` that is removed again unless it is placed.
+/// How the names of unfinished files begin and end.
+const PART: (&str, &str) = (".stemhive-", ".part");
+
+/// A hidden file in `folder` that is removed again unless it is placed. It is locked for as long
+/// as somebody writes it, which tells it from what a killed export left.
 pub(super) fn create_beside(folder: &Path) -> Result<NamedTempFile> {
+    loop {
+        let file = new_part(folder)?;
+        // File systems without locks are used without: there nothing is ever swept.
+        let _ = file.as_file().lock();
+        // Another export may have swept it before it was locked.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+fn new_part(folder: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".stemhive-").suffix(".part");
+    builder.prefix(PART.0).suffix(PART.1);
     #[cfg(unix)]
     {
         // As any other new file: readable by whom the umask says, not by the owner alone.
@@ -114,6 +131,32 @@ pub(super) fn create_beside(folder: &Path) -> Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder).map_err(|e| Error::io("create a file in", folder, e))
+}
+
+/// Removes the unfinished files in `folder` that nobody writes any more: exports that were killed
+/// could not.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_part = name.starts_with(PART.0) && name.ends_with(PART.1);
+        if !is_part || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        let abandoned = OpenOptions::new().write(true).open(&path);
+        // Held until the file is gone, so that whoever made it a moment ago finds that out.
+        if let Ok(file) = abandoned
+            && file.try_lock().is_ok()
+        {
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "removed what a killed export left")
+                }
+                Err(error) => tracing::warn!(%error, path = %path.display(), "cannot be removed"),
+            }
+        }
+    }
 }
 
 /// A folder made for an export; what had to be created goes away again, if empty, unless the
@@ -124,11 +167,14 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Creates `path` and what is missing above it.
+    /// Creates `path` and what is missing above it, or clears it of what killed exports left.
     pub(super) fn prepare(path: &Path) -> Result<Self> {
         let missing = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
         let folder = Self { created: missing.map(Path::to_owned).collect() };
         fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
+        if folder.created.is_empty() {
+            sweep(path);
+        }
         Ok(folder)
     }
 

@@ -103,6 +103,11 @@ impl Shared {
         wishes
     }
 
+    /// Where the user listens now, for whoever cannot wait until the wishes are looked at.
+    pub(super) fn playhead_frame(&self) -> u64 {
+        self.lock().wishes.playhead_frame
+    }
+
     pub(super) fn status(&self) -> Arc<JobStatus> {
         self.status.load_full()
     }
@@ -122,6 +127,17 @@ impl Shared {
     pub(super) fn end(&self) {
         self.lock().over = true;
         self.rested.notify_all();
+        (self.wake)();
+    }
+
+    /// Whether the driver is gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// Whether the user wants no more of it.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.lock().wishes.want == Want::Cancel
     }
 
     /// Waits until the job rests: done, cancelled, or failed and not told to go on.

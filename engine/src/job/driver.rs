@@ -109,7 +109,7 @@ impl Driver {
         shared: Arc<Shared>,
     ) -> Result<(Self, Receiver<Report>)> {
         let plan = &inputs.plan;
-        folder.verify(&mut past, plan);
+        folder.verify(&mut past, plan, &stems, &|| shared.is_cancelled());
         let chunk_dir = folder.chunk_dir();
         let assembler = Assembler::new(
             Arc::clone(plan),
@@ -301,6 +301,8 @@ impl Driver {
 
     fn on_report(&mut self, report: Report) {
         let now = self.epoch.elapsed();
+        // The next chunk is handed out in answer to this one; a seek made before it counts.
+        self.state.on_playhead(self.shared.playhead_frame());
         let (lease, ending) = match report {
             Report::Started(lease) => {
                 self.state.on_started(now, lease.worker, lease.chunk, lease.attempt);

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    assemble::{Assembler, CellSums, ChunkHash, Stems, hash_chunk},
+    assemble::{Assembler, CellFacts, ChunkHash, Stems, hash_cell, hash_chunk},
     error::{Error, ErrorKind, Result},
     model::{ChunkSpec, ModelInfo, Stem},
     plan::{GRID_VERSION, Plan},
@@ -21,7 +21,7 @@ use crate::{
     waveform::Waveform,
 };
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAX_FACTS_BYTES: u64 = 1 << 16;
 
 /// Everything that shapes a job's result. Two jobs with the same facts have the same samples.
@@ -107,7 +107,7 @@ enum Record {
     /// The result of a chunk is in its file.
     Committed { chunk: u32, worker: String, compute_secs: f32, hash: ChunkHash },
     /// Cells are in the stems and synced; chunks all of whose cells are need their files no more.
-    Joined(Vec<(u32, CellSums)>),
+    Joined(Vec<(u32, CellFacts)>),
 }
 
 /// A chunk whose result is safe.
@@ -124,7 +124,7 @@ pub(super) struct Past {
     /// Per chunk.
     pub(super) committed: Vec<Option<Committed>>,
     /// Per cell: joined and synced.
-    pub(super) cells: Vec<Option<CellSums>>,
+    pub(super) cells: Vec<Option<CellFacts>>,
 }
 
 impl Past {
@@ -141,15 +141,32 @@ impl Past {
                     }
                 }
                 Record::Joined(cells) => {
-                    for (cell, sums) in cells {
+                    for (cell, facts) in cells {
                         if let Some(slot) = past.cells.get_mut(cell as usize) {
-                            *slot = Some(sums);
+                            *slot = Some(facts);
                         }
                     }
                 }
             }
         }
         past
+    }
+
+    /// Joined cells whose samples in `stems` are not what they were, or cannot be read. Reads all of
+    /// the stems; `stop` ends it early.
+    pub(super) fn damaged_cells(
+        &self,
+        plan: &Plan,
+        stems: &Stems,
+        stop: &dyn Fn() -> bool,
+    ) -> Vec<usize> {
+        let is_damaged = |&cell: &usize| {
+            self.cells[cell].is_some_and(|facts| {
+                let found = hash_cell(stems, &plan.cells()[cell].frames);
+                !found.is_ok_and(|hash| hash == facts.hash)
+            })
+        };
+        (0..self.cells.len()).take_while(|_| !stop()).filter(is_damaged).collect()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -213,9 +230,19 @@ impl Folder {
         Ok(Opened { folder, past, stems })
     }
 
-    /// Forgets committed chunks whose files are missing or damaged, and removes every file in the
-    /// chunk folder that nobody needs.
-    pub(super) fn verify(&self, past: &mut Past, plan: &Plan) {
+    /// Forgets joined cells that are damaged and committed chunks whose files are needed but missing
+    /// or damaged, and removes every file in the chunk folder that nobody needs.
+    pub(super) fn verify(
+        &self,
+        past: &mut Past,
+        plan: &Plan,
+        stems: &Stems,
+        stop: &dyn Fn() -> bool,
+    ) {
+        for cell in past.damaged_cells(plan, stems, stop) {
+            tracing::warn!("a stretch of the stems is damaged and will be separated again");
+            past.cells[cell] = None;
+        }
         let chunk_dir = self.chunk_dir();
         for chunk in 0..past.committed.len() {
             let needed = !past.is_joined(plan, chunk);
@@ -263,7 +290,7 @@ impl Folder {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub(super) fn note_joined(&mut self, cells: Vec<(u32, CellSums)>) -> Result<()> {
+    pub(super) fn note_joined(&mut self, cells: Vec<(u32, CellFacts)>) -> Result<()> {
         self.journal.append(&Record::Joined(cells))
     }
 

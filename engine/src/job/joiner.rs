@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
-    assemble::{Assembler, CellSums},
+    assemble::{Assembler, CellFacts, CellSums},
     audio::RangeSet,
     error::{Error, ErrorKind, Result},
     plan::Plan,
@@ -34,7 +34,7 @@ enum Order {
 /// What the thread did.
 pub(super) enum Reply {
     /// These cells are joined; others of the order are not, and why.
-    Joined(Vec<(usize, CellSums)>, Option<Error>),
+    Joined(Vec<(usize, CellFacts)>, Option<Error>),
     /// Waveforms of cells joined earlier are drawn, or not.
     Drawn(Option<Error>),
     /// Everything joined before is safe, or not.
@@ -48,9 +48,9 @@ enum Cell {
     /// Its chunks are committed.
     Waiting,
     /// Written.
-    Joined(CellSums),
+    Joined(CellFacts),
     /// Written, synced and journalled.
-    Final(CellSums),
+    Final(CellFacts),
 }
 
 pub(super) struct Joiner {
@@ -72,7 +72,7 @@ impl Joiner {
     pub(super) fn start(
         plan: Arc<Plan>,
         mut assembler: Assembler,
-        finals: &[Option<CellSums>],
+        finals: &[Option<CellFacts>],
     ) -> Result<Self> {
         let cells: Vec<Cell> = plan
             .cells()
@@ -80,9 +80,13 @@ impl Joiner {
             .zip(finals)
             .map(|(cell, done)| done.map_or(Cell::Missing(cell.chunks.len()), Cell::Final))
             .collect();
-        let undrawn: Vec<usize> = (0..cells.len()).filter(|&cell| finals[cell].is_some()).collect();
+        let is_final = |cell: &usize| finals[*cell].is_some();
         let mut ready = RangeSet::new();
-        undrawn.iter().for_each(|&cell| ready.insert(plan.cells()[cell].frames.clone()));
+        (0..cells.len())
+            .filter(is_final)
+            .for_each(|cell| ready.insert(plan.cells()[cell].frames.clone()));
+        let undrawn =
+            (0..cells.len()).filter(|cell| is_final(cell) && !assembler.is_drawn(*cell)).collect();
 
         let (orders, ordered) = bounded::<Order>(1);
         let (reply, replies) = bounded(1);
@@ -171,8 +175,8 @@ impl Joiner {
         self.busy = false;
         match reply {
             Reply::Joined(cells, error) => {
-                for (cell, sums) in cells {
-                    self.cells[cell] = Cell::Joined(sums);
+                for (cell, facts) in cells {
+                    self.cells[cell] = Cell::Joined(facts);
                     self.waiting.remove(&cell);
                     self.joined.push(cell);
                     self.joined_frames += self.frames(cell);
@@ -195,12 +199,12 @@ impl Joiner {
     }
 
     /// Cells that are synced but not journalled.
-    pub(super) fn synced(&self) -> Vec<(u32, CellSums)> {
-        let sums = |&cell: &usize| match self.cells[cell] {
-            Cell::Joined(sums) => Some((cell as u32, sums)),
+    pub(super) fn synced(&self) -> Vec<(u32, CellFacts)> {
+        let facts = |&cell: &usize| match self.cells[cell] {
+            Cell::Joined(facts) => Some((cell as u32, facts)),
             _ => None,
         };
-        self.joined.iter().filter_map(sums).collect()
+        self.joined.iter().filter_map(facts).collect()
     }
 
     /// [`Self::synced`] is journalled; returns the chunks whose files are needed no more.
@@ -208,8 +212,8 @@ impl Joiner {
         let mut touched = BTreeSet::new();
         self.joined_frames = 0;
         for cell in self.joined.drain(..) {
-            if let Cell::Joined(sums) = self.cells[cell] {
-                self.cells[cell] = Cell::Final(sums);
+            if let Cell::Joined(facts) = self.cells[cell] {
+                self.cells[cell] = Cell::Final(facts);
                 touched.extend(self.plan.cells()[cell].chunks.clone());
             }
         }
@@ -230,7 +234,8 @@ impl Joiner {
         let mut total = CellSums::default();
         let mut frames = 0;
         for (index, cell) in self.cells.iter().enumerate() {
-            if let Cell::Joined(sums) | Cell::Final(sums) = cell {
+            if let Cell::Joined(CellFacts { sums, .. }) | Cell::Final(CellFacts { sums, .. }) = cell
+            {
                 total.residual += sums.residual;
                 total.mixture += sums.mixture;
                 frames += self.frames(index);
@@ -278,7 +283,7 @@ fn carry_out(assembler: &mut Assembler, order: Order) -> Reply {
             let mut joined = Vec::with_capacity(cells.len());
             for cell in cells {
                 match assembler.join(cell).and_then(|()| assembler.inspect(cell)) {
-                    Ok(sums) => joined.push((cell, sums)),
+                    Ok(facts) => joined.push((cell, facts)),
                     Err(error) => return Reply::Joined(joined, Some(error)),
                 }
             }

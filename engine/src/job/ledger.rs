@@ -6,7 +6,7 @@ use super::{
     ChunkState, Inputs, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus, folder::Past,
 };
 use crate::{
-    assemble::CellSums,
+    assemble::{CellFacts, CellSums},
     audio::{RangeSet, WORK_RATE_HZ},
     error::{Error, ErrorKind},
     scheduler::WorkerId,
@@ -128,7 +128,7 @@ pub(super) fn null_test(inputs: &Inputs, sums: CellSums, frames: u64) -> Option<
 /// The null test of a finished job, from its journal.
 pub(super) fn finished_null_test(inputs: &Inputs, past: &Past) -> Option<NullTest> {
     let mut total = CellSums::default();
-    for sums in past.cells.iter().flatten() {
+    for CellFacts { sums, .. } in past.cells.iter().flatten() {
         total.residual += sums.residual;
         total.mixture += sums.mixture;
     }

@@ -26,9 +26,9 @@ use std::{
 pub use self::folder::{Extent, extent};
 pub use self::status::{ChunkState, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus};
 use self::{
-    control::{Shared, Wake, Want},
+    control::{Shared, Want},
     driver::Driver,
-    folder::{Facts, Folder},
+    folder::{Facts, Folder, Opened},
     ledger::Ledger,
 };
 pub use crate::assemble::Stems;
@@ -96,7 +96,8 @@ pub fn job_key(song: SongId, model_hash: &[u8; 32], stems: &[Stem]) -> String {
 }
 
 /// Starts a job, or goes on with one that an earlier run left unfinished: only what is missing is
-/// computed. A finished one is opened at once.
+/// computed. A finished one is opened at once; its stems are compared with their hashes meanwhile,
+/// and where they are damaged it is at work again, until they are mended.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] when the request makes no sense or the folder holds another job;
@@ -132,28 +133,42 @@ pub fn start(request: JobRequest) -> Result<JobHandle> {
         let mut status = ledger.status(&inputs, JobPhase::Done);
         status.ready = stems.ready();
         status.null_test = ledger::finished_null_test(&inputs, &past);
-        let (shared, _) = Shared::new(status, playhead_frame, wake);
-        shared.end();
-        return Ok(JobHandle { shared, stems: Arc::new(stems), driver: None });
+        let (shared, poked) = Shared::new(status, playhead_frame, wake);
+        return drive(shared, stems, move |shared, stems| {
+            if past.damaged_cells(&plan, &stems, &|| shared.is_cancelled()).is_empty() {
+                return shared.end();
+            }
+            match Folder::open(&dir, &facts, &plan) {
+                Ok(Opened { folder, past, .. }) => {
+                    Driver::run(inputs, folder, past, stems, shared, poked);
+                }
+                // Another Stemhive mends it, most likely.
+                Err(error) => {
+                    tracing::warn!("damaged stems are not mended: {error}");
+                    shared.end();
+                }
+            }
+        });
     }
-    let opened = Folder::open(&dir, &facts, &plan)?;
-    spawn(inputs, opened, playhead_frame, wake)
+    let Opened { folder, past, stems } = Folder::open(&dir, &facts, &plan)?;
+    let status = Ledger::of(&past).status(&inputs, JobPhase::Queued);
+    let (shared, poked) = Shared::new(status, playhead_frame, wake);
+    drive(shared, stems, move |shared, stems| {
+        Driver::run(inputs, folder, past, stems, shared, poked);
+    })
 }
 
-fn spawn(
-    inputs: Inputs,
-    opened: folder::Opened,
-    playhead_frame: u64,
-    wake: Wake,
+/// A handle on what `work` does on the thread "job driver".
+fn drive(
+    shared: Arc<Shared>,
+    stems: Stems,
+    work: impl FnOnce(Arc<Shared>, Arc<Stems>) + Send + 'static,
 ) -> Result<JobHandle> {
-    let status = Ledger::of(&opened.past).status(&inputs, JobPhase::Queued);
-    let (shared, poked) = Shared::new(status, playhead_frame, wake);
-    let stems = Arc::new(opened.stems);
-    let (folder, past) = (opened.folder, opened.past);
+    let stems = Arc::new(stems);
     let (theirs, filling) = (Arc::clone(&shared), Arc::clone(&stems));
     let driver = thread::Builder::new()
         .name("job driver".into())
-        .spawn(move || Driver::run(inputs, folder, past, filling, theirs, poked))
+        .spawn(move || work(theirs, filling))
         .map_err(|e| {
             Error::new(ErrorKind::Internal, "Cannot start a thread for the job").caused_by(e)
         })?;
@@ -213,7 +228,13 @@ impl JobHandle {
         self.shared.seek(frame);
     }
 
-    /// Waits until the job is done, cancelled or failed, and returns its status then.
+    /// Whether the job has come to an end that stays: done, with its stems checked, or cancelled.
+    pub fn is_over(&self) -> bool {
+        self.shared.is_over()
+    }
+
+    /// Waits until the job is done and its stems checked, or it is cancelled or failed, and returns
+    /// its status then.
     pub fn wait(&self) -> Arc<JobStatus> {
         self.shared.wait();
         self.status()

@@ -58,6 +58,13 @@ impl Renderer {
         Ok(())
     }
 
+    /// Whether nothing sounds and nothing is about to: whoever renders by a clock of his own may do
+    /// so seldom until an order comes.
+    pub fn is_resting(&self) -> bool {
+        let mixer = &self.mixer;
+        mixer.is_silent() && (!mixer.controls.playing || mixer.current.finished())
+    }
+
     /// Fills `out`, interleaved frames of the output's channel count, with the next sound;
     /// `latency` is the time until the first of them will be heard.
     pub fn render(&mut self, out: &mut [f32], latency: Duration) {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// To be raised whenever decoding yields other samples than before: files are decoded again then.
-const DECODER_VERSION: u32 = 2;
+const DECODER_VERSION: u32 = 3;
 
 /// Cache and library.
 #[derive(Debug)]
