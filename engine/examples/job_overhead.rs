@@ -145,7 +145,8 @@ fn schedule(chunks: u64, workers: usize) {
     }
     let mut state = State::new((0..chunks).map(|n| n * 100..n * 100 + 100).collect(), 0, []);
     let mut queue = Queue::default();
-    let spec = WorkerSpec { slots: 1, local: false, expected_secs_per_frame: 0.01 };
+    let spec =
+        WorkerSpec { slots: 1, local: false, shares_threads: false, expected_secs_per_frame: 0.01 };
     let began = Instant::now();
     for worker in 0..workers {
         state.on_worker_joined(&mut queue, Duration::ZERO, worker, spec);

@@ -19,8 +19,10 @@ fn grid(chunks: u64) -> Arc<[Range<u64>]> {
     (0..chunks).map(|n| n * 100..n * 100 + 100).collect()
 }
 
-const LOCAL: WorkerSpec = WorkerSpec { slots: 2, local: true, expected_secs_per_frame: 0.01 };
-const REMOTE: WorkerSpec = WorkerSpec { slots: 1, local: false, expected_secs_per_frame: 0.01 };
+const LOCAL: WorkerSpec =
+    WorkerSpec { slots: 2, local: true, shares_threads: false, expected_secs_per_frame: 0.01 };
+const REMOTE: WorkerSpec =
+    WorkerSpec { slots: 1, local: false, shares_threads: false, expected_secs_per_frame: 0.01 };
 
 /// Remembers what the scheduler wanted, and checks on the way that it never wants anything wrong.
 #[derive(Default)]
@@ -354,6 +356,22 @@ fn no_progress_for_long_calls_a_chunk_back_but_waiting_in_a_queue_does_not() {
     assert_eq!(run.world.discarded.len(), 1);
     run.stop(waiting);
     run.run_out();
+}
+
+#[test]
+fn the_chunk_under_the_playhead_has_all_threads_where_chunks_share_them() {
+    let mut run = Run::new(6);
+    run.join(0, WorkerSpec { shares_threads: true, ..LOCAL });
+    assert_eq!(run.chunks_of(0), [0], "alone");
+    run.finish_and_commit(run.lease(0, 0));
+    assert_eq!(run.chunks_of(0), [1, 2], "then as many as there are slots");
+    run.seek(grid(6)[4].start);
+    run.finish_and_commit(run.lease(0, 1));
+    assert!(run.chunks_of(0).contains(&4), "the new one starts beside what runs");
+    run.finish_and_commit(run.lease(0, 2));
+    assert_eq!(run.chunks_of(0), [4], "and gets no other beside it");
+    run.run_out();
+    assert_eq!(run.world.committed.len(), 6);
 }
 
 #[test]

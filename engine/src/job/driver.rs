@@ -128,7 +128,8 @@ impl Driver {
         state.on_pause(&mut desk);
         let cost = inputs.separator.info().cost_core_secs_per_sec;
         let expected_secs_per_frame = cost / f64::from(WORK_RATE_HZ);
-        let spec = WorkerSpec { slots, local: true, expected_secs_per_frame };
+        let shares_threads = inputs.separator.uses_all_threads();
+        let spec = WorkerSpec { slots, local: true, shares_threads, expected_secs_per_frame };
         state.on_worker_joined(&mut desk, Duration::ZERO, LOCAL, spec);
         let now = Instant::now();
         let mut driver = Self {

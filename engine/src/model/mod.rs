@@ -182,6 +182,11 @@ pub trait Separator: Send + Sync {
         Ok(keep.iter().filter_map(|&stem| all.get(stem).cloned()).collect())
     }
 
+    /// Whether a chunk's work is split among the threads of the pool that it runs in.
+    fn uses_all_threads(&self) -> bool {
+        false
+    }
+
     /// The same model working harder for better stems, or `None` where it cannot.
     fn with_quality(&self, _quality: Quality) -> Option<Arc<dyn Separator>> {
         None

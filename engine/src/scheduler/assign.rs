@@ -49,7 +49,7 @@ impl State {
     /// The chunk that `id` should have next, and whether alone.
     fn next_for(&self, id: WorkerId, now: Duration) -> Option<(usize, bool)> {
         let worker = &self.workers[&id];
-        if !worker.has_credit() {
+        if !worker.has_credit() || self.is_kept_alone(worker) {
             return None;
         }
         if let Some(chunk) = self.nearest(|chunk| self.may_take(id, chunk, now)) {
@@ -67,6 +67,13 @@ impl State {
             return is_alone.then_some((chunk, true));
         }
         worker.has_free_slot().then(|| self.worth_a_copy(id, now)).flatten().map(|c| (c, false))
+    }
+
+    /// Whether `worker` computes the chunk under the playhead and should do nothing else meanwhile.
+    fn is_kept_alone(&self, worker: &Worker) -> bool {
+        let here = first_chunk_at(&self.segments, self.playhead);
+        worker.spec.shares_threads
+            && worker.running.iter().any(|running| running.chunk == here && !running.revoked)
     }
 
     /// The pending chunk nearest to the playhead that is `fit`: the one under it, those ahead,

@@ -90,6 +90,9 @@ pub struct WorkerSpec {
     pub slots: usize,
     /// Runs inside this process: needs no chunk in advance, and takes last tries.
     pub local: bool,
+    /// A chunk that runs alone has all of its threads: the one under the playhead does, to be heard
+    /// soonest.
+    pub shares_threads: bool,
     /// Seconds per frame and slot to expect before anything was measured.
     pub expected_secs_per_frame: f64,
 }
@@ -269,7 +272,12 @@ impl State {
     ) {
         let Some(running) = self.take_running(worker, chunk, attempt) else { return };
         if let (Some(started), Some(w)) = (running.started, self.workers.get_mut(&worker)) {
-            w.measure(now.saturating_sub(started), frames(&self.segments[chunk]));
+            let mut took = now.saturating_sub(started);
+            if w.spec.shares_threads && w.running.is_empty() {
+                // The other slots' threads helped.
+                took *= u32::try_from(w.spec.slots.max(1)).unwrap_or(u32::MAX);
+            }
+            w.measure(took, frames(&self.segments[chunk]));
         }
         let lease = running.lease(worker);
         match self.chunks[chunk].phase {

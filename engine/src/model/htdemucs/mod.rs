@@ -207,6 +207,10 @@ impl Separator for Htdemucs {
         Ok(stems)
     }
 
+    fn uses_all_threads(&self) -> bool {
+        true
+    }
+
     fn with_quality(&self, quality: Quality) -> Option<Arc<dyn Separator>> {
         let possible = quality.shifts <= MAX_SHIFTS && (0.0..=0.9).contains(&quality.overlap);
         possible.then(|| Arc::new(Self::variant(Arc::clone(&self.bag), quality)) as _)
