@@ -23,25 +23,35 @@ pub(crate) struct Roster {
     models: RwLock<Vec<Listed>>,
 }
 
-#[derive(Clone)]
-struct Listed {
-    separator: Arc<dyn Separator>,
-    from: From,
+/// A model, and where it came from.
+enum Listed {
+    Program(Arc<dyn Separator>),
+    /// One of the catalogue.
+    Installed(Htdemucs),
+    /// A file that was opened by hand.
+    File(Htdemucs),
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum From {
-    Program,
-    /// Installed, with these weights.
-    Catalogue([u8; 32]),
-    /// A file that was opened by hand.
-    File,
+impl Listed {
+    fn info(&self) -> &ModelInfo {
+        match self {
+            Self::Program(separator) => separator.info(),
+            Self::Installed(model) | Self::File(model) => model.info(),
+        }
+    }
+
+    /// The model for one job: the weights leave the memory with it.
+    fn separator(&self) -> Arc<dyn Separator> {
+        match self {
+            Self::Program(separator) => Arc::clone(separator),
+            Self::Installed(model) | Self::File(model) => Arc::new(model.unloaded()),
+        }
+    }
 }
 
 impl Roster {
     pub(crate) fn new(built_in: Vec<Arc<dyn Separator>>, catalogue: Catalogue) -> Self {
-        let listed = |separator| Listed { separator, from: From::Program };
-        let models = RwLock::new(built_in.into_iter().map(listed).collect());
+        let models = RwLock::new(built_in.into_iter().map(Listed::Program).collect());
         let roster = Self { catalogue: Arc::new(catalogue), models };
         roster.refresh();
         roster
@@ -55,27 +65,11 @@ impl Roster {
     pub(crate) fn refresh(&self) {
         let entries = self.catalogue.list();
         let installed = entries.into_iter().filter(|entry| entry.state == ModelState::Installed);
+        let installed: Vec<_> =
+            installed.map(|entry| Listed::Installed(self.installed(entry))).collect();
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut *models);
-        let is_installed = |listed: &Listed| matches!(listed.from, From::Catalogue(_));
-        *models = before.iter().filter(|listed| listed.from == From::Program).cloned().collect();
-        for entry in installed {
-            let from = From::Catalogue(entry.model.weights_hash());
-            // One that is there already may have its weights in memory.
-            let known = before.iter().find(|listed| {
-                listed.from == from && listed.separator.info().name == entry.model.name
-            });
-            models.push(
-                known
-                    .cloned()
-                    .unwrap_or_else(|| Listed { separator: Arc::new(self.installed(entry)), from }),
-            );
-        }
-        models.extend(
-            before
-                .into_iter()
-                .filter(|listed| listed.from != From::Program && !is_installed(listed)),
-        );
+        models.retain(|listed| !matches!(listed, Listed::Installed(..)));
+        models.extend(installed);
     }
 
     /// A model whose files are checked and read when they are first needed.
@@ -116,25 +110,24 @@ impl Roster {
         let path = path.to_owned();
         let separator = Htdemucs::new(profile, Box::new(move |_| Checkpoint::read(&path)));
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.retain(|listed| listed.from != From::File || listed.separator.info().name != name);
-        // First, so that the name means this file even where another model has it.
-        models.insert(1, Listed { separator: Arc::new(separator), from: From::File });
+        models.retain(|listed| !matches!(listed, Listed::File(_)) || listed.info().name != name);
+        // Early, so that the name means this file even where an installed model has it.
+        models.insert(1, Listed::File(separator));
         Ok(name)
     }
 
     pub(crate) fn infos(&self) -> Vec<ModelInfo> {
-        self.read(|models| models.iter().map(|listed| listed.separator.info().clone()).collect())
+        self.read(|models| models.iter().map(|listed| listed.info().clone()).collect())
     }
 
     pub(crate) fn default(&self) -> ModelInfo {
         // There is one: an engine without models is not made.
-        self.read(|models| models[0].separator.info().clone())
+        self.read(|models| models[0].info().clone())
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Arc<dyn Separator>> {
         let found = self.read(|models| {
-            let listed = models.iter().find(|listed| listed.separator.info().name == name)?;
-            Some(Arc::clone(&listed.separator))
+            Some(models.iter().find(|listed| listed.info().name == name)?.separator())
         });
         found.ok_or_else(|| {
             let names: Vec<_> = self.infos().into_iter().map(|model| model.name).collect();

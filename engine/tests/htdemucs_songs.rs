@@ -42,7 +42,6 @@ fn bag(networks: Vec<Checkpoint>, weights: Vec<Vec<f32>>) -> (Htdemucs, Arc<Vec<
         segment_frames,
         weights,
         weights_hash: [1; 32],
-        network_bytes: 1 << 20,
     };
     let loads: Arc<Vec<_>> = Arc::new(networks.iter().map(|_| AtomicUsize::new(0)).collect());
     let counts = Arc::clone(&loads);
@@ -96,7 +95,13 @@ impl Place {
         let song = self.engine.open_song(&path, Arc::new(|| ()));
         song.wait_ready().expect("a song");
         let options =
-            SeparateOptions { model: "tiny".into(), playhead_frame: 0, wake: Arc::new(|| ()) };
+            SeparateOptions {
+                model: "tiny".into(),
+                quality: Quality::default(),
+                stems: Vec::new(),
+                playhead_frame: 0,
+                wake: Arc::new(|| ()),
+            };
         let job = self.engine.separate(&song, options).expect("a job");
         let status = job.wait();
         assert!(matches!(status.phase, JobPhase::Done), "{:?}", status.phase);

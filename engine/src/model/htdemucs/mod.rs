@@ -78,7 +78,7 @@ pub struct Htdemucs {
 struct Bag {
     profile: Profile,
     kernels: Kernels,
-    load: Box<Load>,
+    load: Arc<Load>,
     networks: Vec<Mutex<Option<Arc<Network>>>>,
 }
 
@@ -90,8 +90,19 @@ impl Htdemucs {
 
     /// The same with chosen vector instructions.
     pub fn with_kernels(profile: Profile, load: Box<Load>, kernels: Kernels) -> Self {
-        let networks = profile.weights.iter().map(|_| Mutex::default()).collect();
-        Self::variant(Arc::new(Bag { profile, kernels, load, networks }), Quality::default())
+        Self::variant(Bag::new(profile, kernels, load.into()), Quality::default())
+    }
+
+    /// The same model with weights of its own, which are not read yet.
+    #[must_use]
+    pub fn unloaded(&self) -> Self {
+        let Bag { profile, kernels, load, .. } = &*self.bag;
+        Self {
+            info: self.info.clone(),
+            sources: self.sources.clone(),
+            shifts: self.shifts.clone(),
+            bag: Bag::new(profile.clone(), *kernels, Arc::clone(load)),
+        }
     }
 
     fn variant(bag: Arc<Bag>, quality: Quality) -> Self {
@@ -141,6 +152,11 @@ impl Htdemucs {
 }
 
 impl Bag {
+    fn new(profile: Profile, kernels: Kernels, load: Arc<Load>) -> Arc<Self> {
+        let networks = profile.weights.iter().map(|_| Mutex::default()).collect();
+        Arc::new(Self { profile, kernels, load, networks })
+    }
+
     /// Network `n`, read by whoever comes first.
     fn network(&self, n: usize) -> Result<Arc<Network>> {
         let mut place = self.networks[n].lock().unwrap_or_else(PoisonError::into_inner);
