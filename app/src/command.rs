@@ -39,6 +39,11 @@ pub enum Command {
 
     // Separation
     ChooseModel(String),
+    /// Download the model of this name.
+    FetchModel(String),
+    CancelFetch(String),
+    /// Delete a downloaded model's files.
+    RemoveModel(String),
     /// Start, or continue a half-done or cancelled job.
     Separate,
     PauseOrContinue,

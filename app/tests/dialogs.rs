@@ -13,8 +13,8 @@ use engine::{model::Stem, song::SongId};
 use stemhive::{
     command::Command,
     state::{
-        ClipChoice, Device, Dialog, ExportFormat, ExportPart, ExportRun, State, ThemeChoice, Toast,
-        Tone,
+        ClipChoice, Device, Dialog, ExportFormat, ExportPart, ExportRun, State, Supply,
+        ThemeChoice, Toast, Tone,
     },
     views::{dialogs, start, testing, toasts},
 };
@@ -127,6 +127,30 @@ fn models_are_chosen_and_say_what_they_cost() {
     let huge = harness.get_by_label("Huge").accesskit_node().description().unwrap_or_default();
     assert!(huge.contains("1:58 for a 4-minute song"), "{huge}");
     assert!(huge.contains("14.7 GB not enough, 11.2 GB free"), "{huge}");
+}
+
+#[test]
+fn models_are_downloaded_and_removed_only_when_asked_for() {
+    let mut harness = window(start_state());
+    assert_eq!(press(&mut harness, "Huge"), [], "it is not here");
+    assert_eq!(press(&mut harness, "Download Huge"), [Command::FetchModel("huge".into())]);
+    assert_eq!(press(&mut harness, "Remove Best"), [Command::RemoveModel("best".into())]);
+    assert!(harness.query_by_label("Remove Basic").is_none(), "it is in the program");
+
+    let mut state = start_state();
+    state.models[1].supply = Supply::Damaged;
+    state.models[2].supply = Supply::Coming { done: 21_000_000, total: 84_000_000 };
+    state.settings.model = "best".into();
+    assert_eq!(state.model().map(|card| &*card.info.name), Some("spectral"), "best is damaged");
+    let mut harness = window(state);
+    assert_eq!(press(&mut harness, "Best"), []);
+    assert_eq!(press(&mut harness, "Download again Best"), [Command::FetchModel("best".into())]);
+    let bar = harness.get_by_label("Downloading Huge").accesskit_node();
+    assert_eq!(bar.value().as_deref(), Some("25 percent"));
+    let cancel = press(&mut harness, "Cancel downloading Huge");
+    assert_eq!(cancel, [Command::CancelFetch("huge".into())]);
+    let huge = harness.get_by_label("Huge").accesskit_node().description().unwrap_or_default();
+    assert!(huge.contains("21 MB of 84 MB"), "{huge}");
 }
 
 #[test]

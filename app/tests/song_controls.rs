@@ -96,7 +96,7 @@ fn the_model_is_chosen_from_a_list_with_its_cost() {
     state.models.push(other);
     let mut harness = screen(state);
     assert_eq!(click(&mut harness, "Model: Basic · 4 stems"), []);
-    harness.get_all_by_label_contains("for a 4-minute song").next().expect("cost is shown");
+    harness.get_all_by_label_contains("for this song").next().expect("cost is shown");
     assert_eq!(click(&mut harness, "Best"), [Command::ChooseModel("best".into())]);
 }
 

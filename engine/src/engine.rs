@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    catalogue::{Catalogue, Manifest, Network},
+    catalogue::{Catalogue, Entry, Manifest, Network},
     error::{Error, ErrorKind, Result},
     job::{self, JobHandle, JobRequest, JobSong, Stems},
     local::{DEFAULT_MEMORY_BYTES, Pool},
@@ -256,6 +256,12 @@ impl Engine {
         self.roster.default()
     }
 
+    /// Every model there is or could be: those of [`Self::models`] and those of the catalogue, each
+    /// with its entry there if it has one. Reads the folder of models.
+    pub fn all_models(&self) -> Vec<(ModelInfo, Option<Entry>)> {
+        self.roster.all()
+    }
+
     /// All models that exist, on this computer or not. Call [`Self::refresh_models`] after
     /// something came or went.
     pub fn catalogue(&self) -> &Arc<Catalogue> {
@@ -280,6 +286,16 @@ impl Engine {
     /// Threads that separate.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Chunks of a model that run at the same time.
+    pub fn chunks_at_once(&self, model: &ModelInfo) -> usize {
+        self.pool.slots(model)
+    }
+
+    /// See [`Pool::measure_cores`].
+    pub fn measure_cores(&self) -> f64 {
+        self.pool.measure_cores()
     }
 
     /// The songs opened last, at most `limit`, the last one first. Reads the disk.

@@ -16,11 +16,18 @@ use crate::{
     assemble::{ChunkHash, write_chunk},
     audio::Planar,
     error::{Error, ErrorKind, Result},
-    model::{ChunkInput, ModelInfo, Progress, Separator, SongStats},
+    model::{
+        ChunkInput, ModelInfo, Progress, Separator, SongStats,
+        nn::{Kernels, product_flop_per_sec},
+    },
     plan::Plan,
     scheduler::Cause,
     store::Track,
 };
+
+/// Multiplications and additions that the core which model costs are counted in does in a second,
+/// in matrix products alone: 80 % of it is left in a whole network.
+const FLOP_PER_CORE_SEC: f64 = 100e9;
 
 /// Working memory that chunks computed at the same time may take together, unless told otherwise.
 pub const DEFAULT_MEMORY_BYTES: u64 = 384 << 20;
@@ -70,6 +77,12 @@ impl Pool {
     pub fn slots(&self, model: &ModelInfo) -> usize {
         let fit = self.memory_bytes / model.memory_bytes_per_chunk.max(1);
         usize::try_from(fit).unwrap_or(usize::MAX).max(2).min(self.threads())
+    }
+
+    /// How many of the processor cores that [`ModelInfo::cost_core_secs_per_sec`] counts with this
+    /// computer's threads come to, measured now: a quarter of a second of matrix products.
+    pub fn measure_cores(&self) -> f64 {
+        self.rayon.install(|| product_flop_per_sec(Kernels::detect())) / FLOP_PER_CORE_SEC
     }
 
     /// Computes a chunk on a thread of the pool; `started` and then `ended` are called from there.

@@ -116,6 +116,18 @@ impl Roster {
         Ok(name)
     }
 
+    /// Those that can separate, and what else the catalogue has.
+    pub(crate) fn all(&self) -> Vec<(ModelInfo, Option<Entry>)> {
+        let own = self.read(|models| {
+            let own = models.iter().filter(|listed| !matches!(listed, Listed::Installed(_)));
+            own.map(|listed| (listed.info().clone(), None)).collect::<Vec<_>>()
+        });
+        let entries = self.catalogue.list().into_iter();
+        let listed =
+            entries.map(|entry| (self.installed(entry.clone()).info().clone(), Some(entry)));
+        own.into_iter().chain(listed).collect()
+    }
+
     pub(crate) fn infos(&self) -> Vec<ModelInfo> {
         self.read(|models| models.iter().map(|listed| listed.info().clone()).collect())
     }

@@ -94,14 +94,13 @@ impl Place {
         write_wav(&path, rate_hz, song);
         let song = self.engine.open_song(&path, Arc::new(|| ()));
         song.wait_ready().expect("a song");
-        let options =
-            SeparateOptions {
-                model: "tiny".into(),
-                quality: Quality::default(),
-                stems: Vec::new(),
-                playhead_frame: 0,
-                wake: Arc::new(|| ()),
-            };
+        let options = SeparateOptions {
+            model: "tiny".into(),
+            quality: Quality::default(),
+            stems: Vec::new(),
+            playhead_frame: 0,
+            wake: Arc::new(|| ()),
+        };
         let job = self.engine.separate(&song, options).expect("a job");
         let status = job.wait();
         assert!(matches!(status.phase, JobPhase::Done), "{:?}", status.phase);

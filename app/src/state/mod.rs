@@ -88,7 +88,7 @@ impl State {
     pub fn model(&self) -> Option<&ModelCard> {
         self.models
             .iter()
-            .find(|card| card.info.name == self.settings.model)
+            .find(|card| card.info.name == self.settings.model && card.is_here())
             .or_else(|| self.models.first())
     }
 }
@@ -147,6 +147,48 @@ pub struct ModelCard {
     pub secs_for_4_min: f32,
     /// Working memory with the threads chosen, in bytes.
     pub memory_bytes: u64,
+    /// How good its stems are, in plain words; empty where the description says it.
+    pub quality: String,
+    /// Whether it is here, and how to get it.
+    pub supply: Supply,
+}
+
+impl ModelCard {
+    /// Whether songs can be separated with it now.
+    pub fn is_here(&self) -> bool {
+        matches!(self.supply, Supply::BuiltIn | Supply::Installed { .. })
+    }
+
+    /// Expected seconds for a song of this length on this computer.
+    pub fn secs_for(&self, song_secs: f64) -> f64 {
+        f64::from(self.secs_for_4_min) * song_secs / 240.0
+    }
+}
+
+/// Where a model's weights are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Supply {
+    /// In the program.
+    BuiltIn,
+    /// On this computer.
+    Installed {
+        /// Bytes on disk.
+        bytes: u64,
+    },
+    /// To be downloaded.
+    Missing {
+        /// Bytes still to come.
+        bytes: u64,
+    },
+    /// Being downloaded.
+    Coming {
+        /// Bytes here.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A file is there and wrong.
+    Damaged,
 }
 
 /// A song of the library.

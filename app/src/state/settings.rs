@@ -20,6 +20,9 @@ pub struct Settings {
     pub model: String,
     /// Separate a song as soon as it is opened.
     pub separate_on_open: bool,
+    /// What this computer's threads came to in cores when that was measured, and how many threads
+    /// there were; see `Engine::measure_cores`.
+    pub measured_cores: Option<(f64, usize)>,
     /// Compute threads; 0 leaves one core to window and sound.
     pub threads: usize,
     /// Where the cache lies; empty = the system's place for caches.
@@ -42,6 +45,7 @@ impl Default for Settings {
             reduce_motion: false,
             model: "spectral".into(),
             separate_on_open: true,
+            measured_cores: None,
             threads: 0,
             cache_dir: None,
             cache_cap_gib: 20.0,

@@ -1,5 +1,5 @@
 //! Small jobs that take a while or touch the disk, done one after another on a thread of their own:
-//! the list of recent songs, the cache's size, the settings file, covers, looking through folders.
+//! the list of recent songs, the models, the cache's size, the settings file, covers, looking through folders.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,10 +8,10 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use egui::ColorImage;
-use engine::Error;
+use engine::{Error, catalogue::Fetch};
 
 use super::picker::EXTENSIONS;
-use crate::state::{CacheUse, RecentSong};
+use crate::state::{CacheUse, ModelCard, RecentSong};
 
 /// What a chore brought.
 #[derive(Debug)]
@@ -26,6 +26,12 @@ pub enum Done {
     Cleared(CacheUse),
     /// The small cover of the song with this key.
     Cover(u64, ColorImage),
+    /// The models there are.
+    Models(Vec<ModelCard>),
+    /// This many cores were measured, with this many threads.
+    Cores(f64, usize),
+    /// A download that was asked for has begun.
+    Fetching(String, Fetch),
     /// Songs found in what was dropped or picked.
     Songs(Vec<PathBuf>),
     /// It went wrong.

@@ -8,6 +8,7 @@ mod exporting;
 pub mod exports;
 pub mod jobs;
 mod listening;
+mod models;
 pub mod picker;
 mod queue;
 pub mod settings;
@@ -19,9 +20,9 @@ pub mod undo;
 mod upkeep;
 pub mod view_range;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use engine::{Result, engine::Engine, job::JobPhase, song::Wake};
+use engine::{Result, catalogue::Fetch, engine::Engine, job::JobPhase, song::Wake};
 
 use self::{
     chores::{Chores, Done},
@@ -36,10 +37,7 @@ use self::{
 };
 use crate::{
     command::Command,
-    state::{
-        CacheUse, Dialog, ExportForm, Listen, ModelCard, Opening, Settings, SongView, Standing,
-        State,
-    },
+    state::{CacheUse, Dialog, ExportForm, Listen, Opening, Settings, SongView, Standing, State},
 };
 
 /// While separating or decoding the window is drawn this often.
@@ -54,6 +52,8 @@ pub struct Desk {
     undo: UndoStack,
     picker: Picker,
     chores: Chores,
+    /// Downloads of models, by name.
+    fetches: BTreeMap<String, Fetch>,
     planner: Planner,
     exports: Exports,
     details: Option<DetailReader>,
@@ -93,6 +93,7 @@ impl Desk {
             undo: UndoStack::default(),
             picker: Picker::default(),
             chores: Chores::start(waker())?,
+            fetches: BTreeMap::new(),
             planner: Planner::start(waker())?,
             exports: Exports::default(),
             details: DetailReader::start(waker()),
@@ -106,8 +107,8 @@ impl Desk {
             quitting: false,
             ctx,
         };
-        state.models =
-            desk.engine.models().into_iter().map(|info| model_card(info, &desk.engine)).collect();
+        state.models = models::cards(&desk.engine, state.settings.measured_cores);
+        desk.measure_cores(state);
         if !state.models.iter().any(|card| card.info.name == state.settings.model) {
             // Chosen in another version, or never.
             state.settings.model = desk.engine.default_model().name;
@@ -168,6 +169,9 @@ impl Desk {
             Command::CloseSong(key) => self.close(state, key),
 
             Command::ChooseModel(name) => self.choose_model(state, name),
+            Command::FetchModel(name) => self.fetch_model(state, name),
+            Command::CancelFetch(name) => self.cancel_fetch(state, &name),
+            Command::RemoveModel(name) => self.remove_model(state, name),
             Command::Separate => self.separate(state),
             Command::PauseOrContinue => self.pause_or_continue(state),
             Command::CancelSeparation => {
@@ -242,6 +246,7 @@ impl Desk {
         self.tell_playhead(state);
         self.poll_picker(state);
         self.poll_chores(state);
+        self.poll_fetches(state);
         if let Some(answer) = self.planner.poll()
             && state.dialog == Some(Dialog::Export)
         {
@@ -331,15 +336,6 @@ fn speech_say(announcement: &mut (u64, String), text: String) {
 /// GiB as bytes.
 pub fn gib(gib: f32) -> u64 {
     (f64::from(gib.max(0.0)) * f64::from(1 << 30)) as u64
-}
-
-fn model_card(info: engine::model::ModelInfo, engine: &Engine) -> ModelCard {
-    let threads = engine.threads().max(1);
-    ModelCard {
-        secs_for_4_min: (info.cost_core_secs_per_sec * 240.0 / threads as f64) as f32,
-        memory_bytes: info.memory_bytes_per_chunk * threads as u64,
-        info,
-    }
 }
 
 /// Memory that programs can still get, in bytes; known on Linux.

@@ -106,6 +106,14 @@ impl Desk {
                         song.cover = Some(Arc::new(cover));
                     }
                 }
+                Done::Models(cards) => self.show_models(state, cards),
+                Done::Cores(cores, threads) => {
+                    state.settings.measured_cores = Some((cores, threads));
+                    self.list_models(state);
+                }
+                Done::Fetching(name, fetch) => {
+                    self.fetches.insert(name, fetch);
+                }
                 Done::Songs(paths) => self.open_songs(state, paths),
                 Done::Failed(error) => show_error(state, next(&mut self.last_key), &error),
             }

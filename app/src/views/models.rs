@@ -11,10 +11,11 @@ use super::start::heading;
 use crate::{
     command::Command,
     icons::Icon,
-    state::{ModelCard, Settings, State, stem_title},
+    state::{ModelCard, Settings, State, Supply, stem_title},
     theme::{RADIUS_CARD, Theme, Type},
     time::clock,
-    units, widgets,
+    units,
+    widgets::{self, Button},
 };
 
 /// Compute threads that `settings` come to on this computer.
@@ -40,7 +41,8 @@ pub(super) fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>)
             ui.add_space(12.0);
         }
         let is_chosen = chosen.as_ref() == Some(&card.info.name);
-        if model_card(ui, card, is_chosen, state.free_memory_bytes) && !is_chosen {
+        let clicked = model_card(ui, card, is_chosen, state.free_memory_bytes, commands);
+        if clicked && !is_chosen && card.is_here() {
             commands.push(Command::ChooseModel(card.info.name.clone()));
         }
     }
@@ -69,31 +71,47 @@ fn cost(card: &ModelCard, free: Option<u64>) -> Cost {
     }
 }
 
-fn model_card(ui: &mut Ui, card: &ModelCard, chosen: bool, free: Option<u64>) -> bool {
+/// Height of the row with what can be done about a model's files.
+const SUPPLY_HEIGHT: f32 = 40.0;
+
+fn model_card(
+    ui: &mut Ui,
+    card: &ModelCard,
+    chosen: bool,
+    free: Option<u64>,
+    commands: &mut Vec<Command>,
+) -> bool {
     let theme = Theme::get(ui);
     let cost = cost(card, free);
     let indent = 48.0;
     let room = ui.available_width() - indent - 18.0;
     let description: egui::WidgetText =
-        widgets::rich(card.info.description.as_str(), Type::Small, theme.text2).into();
+        widgets::rich(described(card), Type::Small, theme.text2).into();
     let description =
         description.into_galley(ui, Some(egui::TextWrapMode::Wrap), room, Type::Small.font());
-    let height = 38.0 + description.size().y + 77.0;
+    let supply_height = if card.supply == Supply::BuiltIn { 0.0 } else { SUPPLY_HEIGHT };
+    let height = 38.0 + description.size().y + 77.0 + supply_height;
     let (rect, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
+    let can_be_chosen = ui.is_enabled() && card.is_here();
     response.widget_info(|| {
-        WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), chosen, &card.info.title)
+        WidgetInfo::selected(Role::RadioButton, can_be_chosen, chosen, &card.info.title)
     });
     ui.ctx().accesskit_node_builder(response.id, |node| {
         node.set_description(format!(
-            "{} {} for a 4-minute song. {} {}.",
-            card.info.description, cost.minutes, cost.memory, cost.beside,
+            "{} {} for a 4-minute song. {} {}. {}.",
+            described(card),
+            cost.minutes,
+            cost.memory,
+            cost.beside,
+            standing(&card.supply).0,
         ));
     });
 
     let radius = CornerRadius::same(RADIUS_CARD);
-    let fill = if chosen || response.hovered() { theme.raised } else { theme.surf };
-    let edge = match (chosen, response.hovered()) {
+    let lit = response.hovered() && card.is_here();
+    let fill = if chosen || lit { theme.raised } else { theme.surf };
+    let edge = match (chosen, lit) {
         (true, _) => theme.honey_text,
         (false, true) => theme.edge,
         (false, false) => theme.line,
@@ -105,7 +123,7 @@ fn model_card(ui: &mut Ui, card: &ModelCard, chosen: bool, free: Option<u64>) ->
         pos2(rect.left() + 28.0, rect.top() + 30.0),
         Vec2::splat(18.0),
     );
-    widgets::paint_radio(ui, mark, chosen, response.hovered());
+    widgets::paint_radio(ui, mark, chosen, lit);
 
     let left = rect.left() + indent;
     let line = |text: String, size, color, x: f32, top: f32, max: f32| {
@@ -114,12 +132,8 @@ fn model_card(ui: &mut Ui, card: &ModelCard, chosen: bool, free: Option<u64>) ->
         ui.painter().galley(pos2(x, top), galley, color);
         width
     };
-    line(card.info.title.clone(), Type::Title, theme.text, left, rect.top() + 20.0, room - 70.0);
-    let ready = widgets::galley(ui.painter(), "Ready", Type::Small, theme.ok, 60.0);
-    let ready_at = Align2::RIGHT_CENTER
-        .anchor_size(pos2(rect.right() - 18.0, rect.top() + 30.0), ready.size());
-    Icon::Check.paint(ui.painter(), ready_at.left_center() - vec2(11.0, 0.0), 14.0, theme.ok);
-    ui.painter().galley(ready_at.min, ready, theme.ok);
+    line(card.info.title.clone(), Type::Title, theme.text, left, rect.top() + 20.0, room - 150.0);
+    paint_standing(ui, &card.supply, pos2(rect.right() - 18.0, rect.top() + 30.0));
     let top = rect.top() + 42.0;
     let described = description.size().y;
     ui.painter().galley(pos2(left, top), description, theme.text2);
@@ -136,7 +150,85 @@ fn model_card(ui: &mut Ui, card: &ModelCard, chosen: bool, free: Option<u64>) ->
         Icon::Error.paint(ui.painter(), at, 16.0, theme.error);
     }
     line(cost.beside, Type::Small, beside, second, figures + 23.0, rect.right() - 12.0 - second);
+    if supply_height > 0.0 {
+        let row = egui::Rect::from_min_max(
+            pos2(left, figures + 48.0),
+            pos2(rect.right() - 18.0, rect.bottom() - 12.0),
+        );
+        let layout = egui::Layout::left_to_right(egui::Align::Center);
+        let mut row = ui.new_child(egui::UiBuilder::new().max_rect(row).layout(layout));
+        supply_ui(&mut row, card, commands);
+    }
     response.clicked()
+}
+
+/// Description and quality in one paragraph.
+pub(super) fn described(card: &ModelCard) -> String {
+    match card.quality.as_str() {
+        "" => card.info.description.clone(),
+        quality => format!("{} {quality}.", card.info.description),
+    }
+}
+
+/// What to say of where a model is, and its mark.
+fn standing(supply: &Supply) -> (String, Option<Icon>) {
+    match supply {
+        Supply::BuiltIn | Supply::Installed { .. } => ("Ready".into(), Some(Icon::Check)),
+        Supply::Missing { bytes } => {
+            (format!("{} to download", units::bytes(*bytes)), Some(Icon::Download))
+        }
+        Supply::Coming { done, total } => {
+            (format!("{} of {}", units::bytes(*done), units::bytes(*total)), Some(Icon::Download))
+        }
+        Supply::Damaged => ("A file of it is damaged".into(), Some(Icon::Error)),
+    }
+}
+
+/// Writes it so that it ends at `end`.
+fn paint_standing(ui: &Ui, supply: &Supply, end: egui::Pos2) {
+    let theme = Theme::get(ui);
+    let color = match supply {
+        Supply::BuiltIn | Supply::Installed { .. } => theme.ok,
+        Supply::Missing { .. } | Supply::Coming { .. } => theme.text2,
+        Supply::Damaged => theme.error,
+    };
+    let (text, icon) = standing(supply);
+    let galley = widgets::galley(ui.painter(), text, Type::Small, color, 170.0);
+    let at = Align2::RIGHT_CENTER.anchor_size(end, galley.size());
+    if let Some(icon) = icon {
+        icon.paint(ui.painter(), at.left_center() - vec2(11.0, 0.0), 14.0, color);
+    }
+    ui.painter().galley(at.min, galley, color);
+}
+
+/// What can be done about a model's files.
+pub(super) fn supply_ui(ui: &mut Ui, card: &ModelCard, commands: &mut Vec<Command>) {
+    let (name, title) = (&card.info.name, &card.info.title);
+    let mut button = |ui: &mut Ui, text: &str, verb: &str, icon, command: fn(String) -> Command| {
+        let button = Button::secondary(text).icon(icon).small().name(format!("{verb} {title}"));
+        if ui.add(button).clicked() {
+            commands.push(command(name.clone()));
+        }
+    };
+    match &card.supply {
+        Supply::BuiltIn => {}
+        Supply::Installed { .. } => {
+            button(ui, "Remove", "Remove", Icon::Trash, Command::RemoveModel);
+        }
+        Supply::Missing { .. } => {
+            button(ui, "Download", "Download", Icon::Download, Command::FetchModel);
+        }
+        Supply::Damaged => {
+            button(ui, "Download again", "Download again", Icon::Download, Command::FetchModel);
+        }
+        Supply::Coming { done, total } => {
+            button(ui, "Cancel", "Cancel downloading", Icon::Close, Command::CancelFetch);
+            ui.add_space(8.0);
+            let fraction = *done as f32 / (*total).max(1) as f32;
+            let honey = Theme::get(ui).honey;
+            widgets::progress_bar(ui, fraction, honey, &format!("Downloading {title}"));
+        }
+    }
 }
 
 /// The computers that take part: this one.

@@ -14,7 +14,7 @@ use engine::{
     waveform::Waveform,
 };
 
-use crate::state::{Device, Lane, ModelCard, Opening, SongView, State};
+use crate::state::{Device, Lane, ModelCard, Opening, SongView, State, Supply};
 
 /// Length of a piece in seconds.
 const PIECE_SECS: u64 = 8;
@@ -192,6 +192,8 @@ pub fn model() -> ModelCard {
         },
         secs_for_4_min: 8.0,
         memory_bytes: 1_600_000_000,
+        quality: String::new(),
+        supply: Supply::BuiltIn,
     }
 }
 

@@ -7,7 +7,11 @@ use egui::{
     TextureOptions, Ui, Vec2, pos2, vec2,
 };
 
-use super::{at, at_right, layout::Measures};
+use super::{
+    at, at_right,
+    layout::Measures,
+    models::{described, supply_ui},
+};
 use crate::{
     command::{Command, entry_of},
     icons::Icon,
@@ -208,25 +212,32 @@ fn model_chooser(
     Popup::menu(&response).width(320.0).gap(4.0).accessible_name("Model").show(|ui| {
         ui.set_min_width(308.0);
         for other in &state.models {
-            if model_row(ui, state, other, other.info.name == card.info.name) {
-                commands.push(Command::ChooseModel(other.info.name.clone()));
-                ui.close();
+            if other.is_here() {
+                if model_row(ui, state, song, other, other.info.name == card.info.name) {
+                    commands.push(Command::ChooseModel(other.info.name.clone()));
+                    ui.close();
+                }
+            } else {
+                ui.add_enabled_ui(false, |ui| model_row(ui, state, song, other, false));
+                ui.indent(("supply", &other.info.name), |ui| {
+                    ui.horizontal(|ui| supply_ui(ui, other, commands));
+                });
             }
         }
     });
 }
 
 /// A model with its cost; whether it was chosen.
-fn model_row(ui: &mut Ui, state: &State, card: &ModelCard, chosen: bool) -> bool {
+fn model_row(ui: &mut Ui, state: &State, song: &SongView, card: &ModelCard, chosen: bool) -> bool {
     let theme = Theme::get(ui);
     let clicked = radio(ui, chosen, &card.info.title).clicked();
     ui.indent(&card.info.name, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
-        label_color(ui, Type::Small, theme.text2, &card.info.description);
+        label_color(ui, Type::Small, theme.text2, described(card));
         let short = state.free_memory_bytes.is_some_and(|free| free < card.memory_bytes);
         let cost = format!(
-            "{} for a 4-minute song · {} memory{}",
-            time::clock(f64::from(card.secs_for_4_min)),
+            "{} for this song · {} memory{}",
+            time::clock(card.secs_for(frame_secs(song.frames)).max(1.0)),
             bytes(card.memory_bytes),
             if short { ", not enough free" } else { "" },
         );

@@ -5,7 +5,8 @@ use egui_kittest::{Harness, SnapshotOptions, kittest::NodeT as _};
 use engine::song::SongId;
 use stemhive::{
     state::{
-        CacheUse, Dialog, ExportPlan, ModelCard, PlannedFile, RecentSong, Settings, Standing, State,
+        CacheUse, Dialog, ExportPlan, ModelCard, PlannedFile, RecentSong, Settings, Standing,
+        State, Supply,
     },
     theme::Theme,
     views::testing,
@@ -66,12 +67,12 @@ pub fn spoken<S>(harness: &Harness<'_, S>) -> Vec<String> {
 
 /// A window with models and recent songs, no song open.
 pub fn start_state() -> State {
-    let card = |name: &str, title: &str, description: &str, secs, memory| {
+    let card = |name: &str, title: &str, description: &str, secs, memory, supply| {
         let mut card = testing::state(None).models[0].clone();
         card.info.name = name.into();
         card.info.title = title.into();
         card.info.description = description.into();
-        ModelCard { secs_for_4_min: secs, memory_bytes: memory, ..card }
+        ModelCard { secs_for_4_min: secs, memory_bytes: memory, supply, ..card }
     };
     let recent = |n: u8, title: &str, artist: Option<&str>, secs, standing| RecentSong {
         id: SongId([n; 32]),
@@ -90,15 +91,30 @@ pub fn start_state() -> State {
     };
     State {
         models: vec![
-            card("spectral", "Basic", "4 stems: drums, bass, other, vocals", 8.0, 310_000_000),
+            card(
+                "spectral",
+                "Basic",
+                "4 stems: drums, bass, other, vocals",
+                8.0,
+                310_000_000,
+                Supply::BuiltIn,
+            ),
             card(
                 "best",
                 "Best",
                 "4 stems, cleanest, four models one after another",
                 458.0,
                 1_900_000_000,
+                Supply::Installed { bytes: 336_565_084 },
             ),
-            card("huge", "Huge", "More than this computer can hold", 118.0, 14_700_000_000),
+            card(
+                "huge",
+                "Huge",
+                "More than this computer can hold",
+                118.0,
+                14_700_000_000,
+                Supply::Missing { bytes: 84_141_911 },
+            ),
         ],
         recent: vec![
             recent(
