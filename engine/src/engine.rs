@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub cache_cap_bytes: u64,
     /// Threads to separate with; `None` leaves one processor to window and sound.
     pub threads: Option<usize>,
+    /// List of models to use instead of the one inside the program, in the same form.
+    pub model_list: Option<PathBuf>,
 }
 
 impl Default for EngineConfig {
@@ -41,7 +43,22 @@ impl Default for EngineConfig {
             },
             |dirs| (dirs.cache_dir().to_owned(), dirs.data_dir().to_owned()),
         );
-        Self { cache_dir, data_dir, cache_cap_bytes: 20 << 30, threads: None }
+        Self { cache_dir, data_dir, cache_cap_bytes: 20 << 30, threads: None, model_list: None }
+    }
+}
+
+impl EngineConfig {
+    /// The catalogue of models in the data folder, beside those that are part of the program.
+    ///
+    /// # Errors
+    /// When [`Self::model_list`] cannot be read or makes no sense.
+    pub fn catalogue(&self, built_in: &[Arc<dyn Separator>]) -> Result<Catalogue> {
+        let manifest = match &self.model_list {
+            Some(path) => Manifest::read(path)?,
+            None => Manifest::built_in(),
+        };
+        let reserved = built_in.iter().map(|model| model.info().name.clone()).collect();
+        Ok(Catalogue::new(&self.data_dir, manifest, Network::default(), reserved))
     }
 }
 
@@ -117,9 +134,7 @@ impl Engine {
         }
         let cache = Cache::open(&config.cache_dir, config.cache_cap_bytes)?;
         let (library, notice) = Library::open(&config.data_dir)?;
-        let reserved = models.iter().map(|model| model.info().name.clone()).collect();
-        let catalogue =
-            Catalogue::new(&config.data_dir, Manifest::built_in(), Network::default(), reserved);
+        let catalogue = config.catalogue(&models)?;
         Ok(Self {
             store: Arc::new(Store { cache, library }),
             pool: Arc::new(Pool::new(config.threads, DEFAULT_MEMORY_BYTES)?),
@@ -288,9 +303,9 @@ impl Engine {
         self.pool.threads()
     }
 
-    /// Chunks of a model that run at the same time.
-    pub fn chunks_at_once(&self, model: &ModelInfo) -> usize {
-        self.pool.slots(model)
+    /// Chunks that run at the same time of a model whose chunks take `memory_bytes_per_chunk`.
+    pub fn chunks_at_once(&self, memory_bytes_per_chunk: u64) -> usize {
+        self.pool.slots_of(memory_bytes_per_chunk)
     }
 
     /// See [`Pool::measure_cores`].

@@ -75,7 +75,12 @@ impl Pool {
     /// even of a large network. Such a network splits its work inside a chunk, so more of them
     /// would gain nothing, and one alone would leave threads idle between its layers.
     pub fn slots(&self, model: &ModelInfo) -> usize {
-        let fit = self.memory_bytes / model.memory_bytes_per_chunk.max(1);
+        self.slots_of(model.memory_bytes_per_chunk)
+    }
+
+    /// The same of a model whose chunks take `memory_bytes_per_chunk`.
+    pub fn slots_of(&self, memory_bytes_per_chunk: u64) -> usize {
+        let fit = self.memory_bytes / memory_bytes_per_chunk.max(1);
         usize::try_from(fit).unwrap_or(usize::MAX).max(2).min(self.threads())
     }
 

@@ -3,8 +3,9 @@
 mod model_server;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -12,20 +13,64 @@ use crossbeam_channel::{Receiver, bounded};
 use engine::{
     Error, ErrorKind,
     catalogue::{Catalogue, Fetch, FetchPhase, Manifest, ModelState, Network},
-    model::{NoProgress, Stem},
+    model::{NoProgress, Stem, checkpoint::Checkpoint, htdemucs, nn::Kernels},
 };
 use model_server::{OK, Server, drip, hang, send, status};
 
-/// A file's content that looks like a checkpoint and compresses to nothing known.
+/// A file's content, another one for each `seed`.
 fn content(bytes: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let mut content = b"PK\x03\x04".to_vec();
+    let mut content = Vec::new();
     content.resize_with(bytes, || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     });
     content
 }
+
+/// The smallest network there is, all of whose weights are `seed`, as safetensors. What weights it
+/// has is found by asking the loader what it lacks.
+fn network(seed: u8) -> Vec<u8> {
+    static SHAPES: OnceLock<BTreeMap<String, Vec<usize>>> = OnceLock::new();
+    let shapes = SHAPES.get_or_init(|| {
+        let mut shapes = BTreeMap::new();
+        loop {
+            let file = safetensors(HTDEMUCS, &shapes, 0);
+            let checkpoint = Checkpoint::from_bytes(&file, "test").unwrap();
+            let Err(error) = htdemucs::Network::load(checkpoint, Kernels::detect()) else {
+                return shapes;
+            };
+            let (_, lack) = error.what.split_once('“').unwrap();
+            let (name, lack) = lack.split_once('”').unwrap();
+            let shape = lack.split(['[', ']']).nth(1).unwrap();
+            let shape = shape.split(", ").map(|n| n.parse().unwrap()).collect();
+            assert!(shapes.insert(name.to_owned(), shape).is_none(), "{}", error.what);
+        }
+    });
+    safetensors(HTDEMUCS, shapes, seed)
+}
+
+/// A checkpoint of `class` with weights of these shapes.
+fn safetensors(class: &str, shapes: &BTreeMap<String, Vec<usize>>, seed: u8) -> Vec<u8> {
+    let kwargs = r#"{"sources":["vocals","drums"],"segment":2,"channels":8,"depth":1,"t_layers":1,"t_heads":1}"#;
+    let mut header = serde_json::json!({
+        "__metadata__": { "klass": class, "args": "[]", "kwargs": kwargs }
+    });
+    let mut end = 0;
+    for (name, shape) in shapes {
+        let begin = end;
+        end += shape.iter().product::<usize>() * 2;
+        header[name] =
+            serde_json::json!({ "dtype": "F16", "shape": shape, "data_offsets": [begin, end] });
+    }
+    let header = header.to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.resize(file.len() + end, seed);
+    file
+}
+
+const HTDEMUCS: &str = "demucs.htdemucs.HTDemucs";
 
 fn sha256(content: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, content);
@@ -36,7 +81,7 @@ fn sha256(content: &[u8]) -> String {
 fn listed(name: &str, files: &[(String, &[u8])]) -> String {
     let mut text = format!(
         "[[model]]\nname = \"{name}\"\ntitle = \"{name}\"\ndescription = \"d\"\nquality = \"q\"\n\
-         stems = [\"drums\", \"vocals\"]\narchitecture = \"htdemucs\"\nlicence = \"l\"\n\
+         stems = [\"drums\", \"vocals\"]\nsegment_frames = 88200\narchitecture = \"htdemucs\"\nlicence = \"l\"\n\
          cost_core_secs_per_sec = 1.0\nweights_bytes = 1\nmemory_bytes_per_chunk = 1\n"
     );
     for (url, content) in files {
@@ -466,18 +511,14 @@ fn cancelling_ends_it_whatever_it_waits_for() {
 }
 
 #[test]
-fn a_request_that_nobody_answers_says_how_to_do_without() {
+fn a_server_that_hangs_up_is_told_of_with_a_way_to_do_without() {
     let rig = Rig::new();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
-    let manifest = listed("solo", &[(format!("{address}/a.th"), &rig.solo)]);
-    let manifest = Manifest::parse(&manifest).unwrap();
-    let catalogue = Catalogue::new(rig.dir.path(), manifest, rig.network.clone(), Vec::new());
-    let error = catalogue.fetch("solo", Arc::new(|| {})).unwrap().wait().unwrap_err();
+    rig.server.next(|_, _| {});
+    let error = rig.fetch("solo").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Network);
     assert_helpful(&error, "connection to 127.0.0.1 failed");
-    assert!(error.advice.as_ref().unwrap().contains(&format!("{address}/a.th")));
+    let url = rig.manifest.models()[0].files[0].url.as_ref().unwrap();
+    assert!(error.advice.as_ref().unwrap().contains(url));
 }
 
 #[test]
@@ -613,7 +654,7 @@ fn files_of_the_users_own_get_names_of_their_own() {
     let rig = Rig::new();
     let catalogue = rig.catalogue();
     let import = |name: &str, seed| {
-        let path = rig.users_file(name, &content(2000, seed));
+        let path = rig.users_file(name, &network(seed));
         catalogue.import(&path, &NoProgress).unwrap().model
     };
     assert_eq!(import("mine.th", 10), "mine");
@@ -626,13 +667,14 @@ fn files_of_the_users_own_get_names_of_their_own() {
     assert_eq!(names, ["solo", "pair", "Mine-3", "Spectral-2", "mine", "mine-2", "solo-2"]);
     let mine = catalogue.entry("mine").unwrap();
     assert!(mine.imported && mine.state == ModelState::Installed);
-    assert_eq!(mine.model.stems, Vec::<Stem>::new());
+    assert_eq!(mine.model.stems, [Stem::Vocals, Stem::Drums]);
+    assert_eq!(mine.model.segment_frames, 88_200);
 
     let files = catalogue.files("mine", &NoProgress).unwrap();
-    assert!(std::fs::read(&files[0]).unwrap() == content(2000, 10));
+    assert!(std::fs::read(&files[0]).unwrap() == network(10));
     let fetched = catalogue.fetch("mine", Arc::new(|| {})).unwrap().wait();
     fetched.expect("it lacks nothing");
-    std::fs::write(&files[0], content(2000, 15)).unwrap();
+    std::fs::write(&files[0], network(15)).unwrap();
     assert_eq!(catalogue.files("mine", &NoProgress).unwrap_err().kind, ErrorKind::Damaged);
     let again = catalogue.fetch("mine", Arc::new(|| {})).unwrap().wait().unwrap_err();
     assert!(again.advice.as_ref().unwrap().contains("Import it again"));
@@ -644,13 +686,21 @@ fn files_of_the_users_own_get_names_of_their_own() {
 fn what_is_no_model_is_not_taken_in() {
     let rig = Rig::new();
     let catalogue = rig.catalogue();
-    let good = content(2000, 20);
+    let good = network(20);
     let prefix = &sha256(&good)[..8];
     for (name, content, kind, hint) in [
-        ("page.th", &b"<html>not found</html>"[..], ErrorKind::Unsupported, "no model"),
+        ("page.th", &b"<html>not found</html>"[..], ErrorKind::Unsupported, "page.th"),
+        ("bare.th", &safetensors(HTDEMUCS, &BTreeMap::new(), 1), ErrorKind::Damaged, "weights"),
+        (
+            "other.th",
+            &safetensors("demucs.hdemucs.HDemucs", &BTreeMap::new(), 1),
+            ErrorKind::Unsupported,
+            "HDemucs",
+        ),
+        ("cut.th", &good[..good.len() - 1], ErrorKind::Damaged, "cut.th"),
         ("song.mp3", &good, ErrorKind::Unsupported, "neither"),
         ("net-01234567.th", &good, ErrorKind::Damaged, "01234567"),
-        (&format!("net-{prefix}.th"), &good[..1999], ErrorKind::Damaged, prefix),
+        (&format!("net-{prefix}.th"), &good[..good.len() - 1], ErrorKind::Damaged, prefix),
         ("empty.th", b"", ErrorKind::Invalid, "empty.th"),
     ] {
         let error = catalogue.import(&rig.users_file(name, content), &NoProgress).unwrap_err();

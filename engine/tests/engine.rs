@@ -79,6 +79,7 @@ impl Place {
             data_dir: self.dir.path().join("data"),
             cache_cap_bytes: cap_bytes,
             threads: Some(1),
+            model_list: None,
         };
         Engine::with_models(&config, vec![Arc::clone(separator) as Arc<dyn Separator>]).unwrap()
     }

@@ -83,6 +83,7 @@ impl Place {
             data_dir: dir.path().join("data"),
             cache_cap_bytes: 1 << 30,
             threads: Some(2),
+            ..EngineConfig::default()
         };
         let engine = Engine::with_models(&config, vec![Arc::new(model)]).expect("an engine");
         Self { dir, engine }

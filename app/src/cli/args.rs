@@ -30,6 +30,10 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "DIR", env = "STEMHIVE_DATA", global = true, hide = true)]
     pub(crate) data_dir: Option<PathBuf>,
 
+    /// List of models to use instead of the one inside the program.
+    #[arg(long, value_name = "FILE", env = "STEMHIVE_MODEL_LIST", global = true, hide = true)]
+    pub(crate) model_list: Option<PathBuf>,
+
     /// Most gigabytes the cache may hold.
     #[arg(
         long,
@@ -59,6 +63,7 @@ impl StoreArgs {
         if threads.is_some() {
             config.threads = threads;
         }
+        config.model_list.clone_from(&self.model_list);
         let settings = settings::default_path().map(|path| settings::load(&path));
         match settings {
             Some(Ok(settings)) => settings::configured(config, &settings),

@@ -169,6 +169,7 @@ impl Context {
                         fraction: status.fraction(),
                         eta: status.eta,
                         speed_x_real_time: status.speed_x_real_time,
+                        bytes: None,
                     })
                 }
                 JobPhase::Done if job.is_over() => Look::Ended(Ok(status)),

@@ -1,11 +1,13 @@
 //! What the user sees of a command: a bar on a terminal, plain lines elsewhere, or JSON lines.
 //!
-//! JSON lines, one object each, all with `event` and, except `end`, with `song`:
+//! JSON lines, one object each, all with `event` and, except `end`, with `song` (or `model`, where
+//! it is about one):
 //! - `start`
 //! - `opened`: `id`, `seconds`, `sample_rate_hz`, `channels`
 //! - `resumed`: `pieces` that an earlier run had done, of `of`
-//! - `progress`: `stage` ("open", "separate", "export", "convert", "measure"), `fraction`,
-//!   `elapsed_secs`, `eta_secs` and `speed_x_real_time` where known
+//! - `progress`: `stage` ("open", "separate", "export", "convert", "measure", "download"),
+//!   `fraction`, `elapsed_secs`, `eta_secs` and `speed_x_real_time` where known; `bytes` of
+//!   `of_bytes` of a download
 //! - `piece`: `index` of a piece that this run separated and stored, `compute_secs`, `worker`
 //! - `first_audio`: `secs` from the start of separating to the first stem samples
 //! - `null_test`: `residual_db` of mixture minus stems against the mixture; null when it is zero
@@ -34,6 +36,9 @@ pub(super) enum Stage {
     Export,
     Convert,
     Measure,
+    Download,
+    Import,
+    Check,
 }
 
 impl Stage {
@@ -44,6 +49,9 @@ impl Stage {
             Self::Export => "export",
             Self::Convert => "convert",
             Self::Measure => "measure",
+            Self::Download => "download",
+            Self::Import => "import",
+            Self::Check => "check",
         }
     }
 
@@ -54,6 +62,9 @@ impl Stage {
             Self::Export => "Exporting",
             Self::Convert => "Converting",
             Self::Measure => "Measuring",
+            Self::Download => "Downloading",
+            Self::Import => "Importing",
+            Self::Check => "Checking",
         }
     }
 }
@@ -66,11 +77,13 @@ pub(super) struct Progress {
     pub(super) fraction: f32,
     pub(super) eta: Option<Duration>,
     pub(super) speed_x_real_time: Option<f32>,
+    /// Bytes here, and bytes in all.
+    pub(super) bytes: Option<(u64, u64)>,
 }
 
 impl Progress {
     pub(super) fn new(stage: Stage, fraction: f32) -> Self {
-        Self { stage, fraction, eta: None, speed_x_real_time: None }
+        Self { stage, fraction, eta: None, speed_x_real_time: None, bytes: None }
     }
 }
 
@@ -78,7 +91,10 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct Reporter {
     style: Style,
-    song: String,
+    /// What it is about: the song's path or the model's name.
+    subject: String,
+    /// "song" or "model".
+    subject_kind: &'static str,
     name: String,
     stage: Option<Stage>,
     stage_began: Instant,
@@ -118,7 +134,8 @@ impl Reporter {
         };
         Self {
             style,
-            song: String::new(),
+            subject: String::new(),
+            subject_kind: "song",
             name: String::new(),
             stage: None,
             stage_began: now,
@@ -133,8 +150,17 @@ impl Reporter {
 
     /// From here on it is about `song`.
     pub(super) fn start(&mut self, song: &Path) {
-        self.song = song.to_string_lossy().into_owned();
-        self.name = song.file_name().unwrap_or(song.as_os_str()).to_string_lossy().into_owned();
+        let name = song.file_name().unwrap_or(song.as_os_str()).to_string_lossy().into_owned();
+        self.start_about("song", song.to_string_lossy().into_owned(), name);
+    }
+
+    /// From here on it is about the model called `name`.
+    pub(super) fn start_model(&mut self, name: &str) {
+        self.start_about("model", name.to_owned(), name.to_owned());
+    }
+
+    fn start_about(&mut self, kind: &'static str, subject: String, name: String) {
+        (self.subject_kind, self.subject, self.name) = (kind, subject, name);
         self.stage = None;
         if let Style::Bar(bar) = &self.style {
             bar.reset();
@@ -174,13 +200,17 @@ impl Reporter {
             Style::Json(told) => {
                 if new_stage || told.elapsed() >= JSON_INTERVAL {
                     *told = Instant::now();
-                    let value = json!({
+                    let mut value = json!({
                         "stage": progress.stage.id(),
                         "fraction": fraction,
                         "elapsed_secs": elapsed.as_secs_f64(),
                         "eta_secs": progress.eta.map(|eta| eta.as_secs_f64()),
                         "speed_x_real_time": progress.speed_x_real_time,
                     });
+                    if let Some((bytes, of_bytes)) = progress.bytes {
+                        value["bytes"] = bytes.into();
+                        value["of_bytes"] = of_bytes.into();
+                    }
                     self.event("progress", value);
                 }
             }
@@ -226,7 +256,7 @@ impl Reporter {
     /// All songs are through.
     pub(super) fn end(&mut self, done: usize, failed: usize, interrupted: bool) {
         self.clear();
-        self.song.clear();
+        self.subject.clear();
         if matches!(self.style, Style::Json(_)) {
             let value = json!({ "done": done, "failed": failed, "interrupted": interrupted });
             self.event("end", value);
@@ -250,8 +280,8 @@ impl Reporter {
         }
         if let Value::Object(fields) = &mut value {
             fields.insert("event".into(), event.into());
-            if !self.song.is_empty() {
-                fields.insert("song".into(), self.song.as_str().into());
+            if !self.subject.is_empty() {
+                fields.insert(self.subject_kind.into(), self.subject.as_str().into());
             }
         }
         print_line(&value.to_string());
@@ -265,9 +295,12 @@ pub(super) fn print_line(line: &str) {
 }
 
 fn speed_and_time(progress: &Progress) -> String {
+    let bytes = progress
+        .bytes
+        .map(|(bytes, of)| format!("{:.1} of {:.1} MB", bytes as f64 / 1e6, of as f64 / 1e6));
     let speed = progress.speed_x_real_time.map(|speed| format!("{speed:.1}x"));
     let left = progress.eta.map(|eta| format!("{} left", clock(eta.as_secs_f64())));
-    [speed, left].into_iter().flatten().collect::<Vec<_>>().join("  ")
+    [bytes, speed, left].into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 /// 75.2 → "1:15", 3675 → "1:01:15".

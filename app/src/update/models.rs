@@ -25,7 +25,7 @@ pub(super) fn cards(engine: &Engine, measured: Option<(f64, usize)>) -> Vec<Mode
         _ => threads as f64,
     };
     let card = |(info, entry): (ModelInfo, Option<Entry>)| {
-        let lanes = engine.chunks_at_once(&info);
+        let lanes = engine.chunks_at_once(info.memory_bytes_per_chunk);
         ModelCard {
             secs_for_4_min: (info.cost_core_secs_per_sec * 240.0 / cores) as f32,
             memory_bytes: match &entry {

@@ -10,6 +10,11 @@ use crate::error::{Error, Result};
 /// How much is read and hashed between two looks at whether to stop.
 pub(super) const BLOCK_BYTES: usize = 1 << 18;
 
+/// The SHA-256 of a file; reads and writes itself as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(pub [u8; 32]);
+
 impl Sha256 {
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
@@ -18,11 +23,6 @@ impl Sha256 {
         hasher.value()
     }
 }
-
-/// The SHA-256 of a file; reads and writes itself as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sha256(pub [u8; 32]);
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::digest::Sha256;
 use crate::{
+    audio::WORK_RATE_HZ,
     error::{Error, ErrorKind, Result},
     model::Stem,
     store::read_bounded,
@@ -32,7 +33,7 @@ pub struct Model {
     /// Published median signal-to-distortion ratio in dB on MUSDB18-HQ, the mean of the four
     /// usual stems; where there is one.
     pub sdr_db: Option<f64>,
-    /// The stems it yields, in lane order; empty where only the file itself can tell.
+    /// The stems it yields, in the order of its outputs.
     pub stems: Vec<Stem>,
     /// Frames of the segments that its networks are made for.
     #[serde(default = "htdemucs_segment")]
@@ -192,6 +193,13 @@ fn check(model: &Model) -> Result<(), String> {
     }
     if model.files.is_empty() || model.stems.is_empty() {
         return Err("it has no files or no stems".to_owned());
+    }
+    let distinct: BTreeSet<_> = model.stems.iter().collect();
+    if distinct.len() != model.stems.len() {
+        return Err("it has a stem twice".to_owned());
+    }
+    if !(1..=60 * WORK_RATE_HZ as usize).contains(&model.segment_frames) {
+        return Err(format!("its segments have {} frames", model.segment_frames));
     }
     if !(model.cost_core_secs_per_sec.is_finite() && model.cost_core_secs_per_sec > 0.0) {
         return Err("its cost is not a number above zero".to_owned());

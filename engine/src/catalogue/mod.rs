@@ -123,7 +123,8 @@ impl Catalogue {
     pub fn entry(&self, name: &str) -> Result<Entry> {
         let mut entries = self.list();
         let Some(index) = entries.iter().position(|entry| entry.model.name == name) else {
-            let names: Vec<_> = entries.iter().map(|entry| entry.model.name.as_str()).collect();
+            let here = entries.iter().map(|entry| &entry.model.name);
+            let names: Vec<_> = self.reserved.iter().chain(here).map(String::as_str).collect();
             let error = if self.reserved.iter().any(|reserved| reserved == name) {
                 Error::new(
                     ErrorKind::Invalid,
@@ -255,9 +256,9 @@ fn imported_model(file: &str, brought: Brought) -> Model {
         architecture: Architecture::Htdemucs,
         licence: "Not known".to_owned(),
         homepage: None,
-        cost_core_secs_per_sec: 1.0,
+        cost_core_secs_per_sec: 0.72,
         weights_bytes: brought.bytes.saturating_mul(2),
-        memory_bytes_per_chunk: 260_000_000,
+        memory_bytes_per_chunk: (brought.segment_frames as u64).saturating_mul(750),
         files: vec![ModelFile {
             name: file.to_owned(),
             url: None,

@@ -190,7 +190,8 @@ pub(super) fn ask<'a>(
     let (send, answered) = bounded(1);
     thread::Builder::new()
         .name("model connection".into())
-        .spawn(move || send.send(ask.call()))
+        // Whoever asked may be gone.
+        .spawn(move || drop(send.send(ask.call())))
         .map_err(|e| Error::new(ErrorKind::Internal, "No thread can be started").caused_by(e))?;
     let response = select! {
         recv(answered) -> response => response,
