@@ -202,8 +202,8 @@ pub(crate) enum Ending {
     Stored { target: PathBuf, hash: ChunkHash, took: Duration },
     /// The separator did not manage; the chunk's fault or the worker's.
     Failed(Cause, Error),
-    /// Reading the song or writing the result failed; nobody's fault, and no use in going on.
-    NoStorage(Error),
+    /// The song or the model cannot be read or the result not be written; no use in going on.
+    Halted(Error),
     /// Told to stop.
     Stopped,
 }
@@ -215,8 +215,11 @@ impl ChunkTask {
         }
         let input = match self.input() {
             Ok(input) => input,
-            Err(error) => return Ending::NoStorage(error),
+            Err(error) => return Ending::Halted(error),
         };
+        if let Err(error) = self.separator.prepare(&self.keep) {
+            return Ending::Halted(error);
+        }
         let began = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| {
             self.separator.separate_some(&input, &self.keep, signal)
@@ -237,7 +240,7 @@ impl ChunkTask {
         // Called back or not, what is computed is worth keeping.
         match write_chunk(&self.target, &stems.iter().collect::<Vec<_>>()) {
             Ok(hash) => Ending::Stored { target: self.target, hash, took },
-            Err(error) => Ending::NoStorage(error),
+            Err(error) => Ending::Halted(error),
         }
     }
 

@@ -327,7 +327,7 @@ impl Driver {
                 state.on_failed(desk, now, worker, chunk, attempt, cause);
             }
             Ending::Stopped => state.on_stopped(desk, now, worker, chunk, attempt),
-            Ending::NoStorage(error) => {
+            Ending::Halted(error) => {
                 state.on_pause(desk);
                 self.active = false;
                 state.on_stopped(desk, now, worker, chunk, attempt);

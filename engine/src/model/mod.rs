@@ -167,6 +167,15 @@ pub trait Separator: Send + Sync {
     /// [`crate::ErrorKind::Cancelled`] when `progress` says so; anything else is a failed chunk.
     fn separate(&self, input: &ChunkInput, progress: &dyn Progress) -> Result<Vec<Planar>>;
 
+    /// Reads what [`Self::separate_some`] with the same `keep` needs beside its input, if that has
+    /// not been read yet.
+    ///
+    /// # Errors
+    /// When it cannot be read, and so no chunk be separated.
+    fn prepare(&self, _keep: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
     /// As [`Self::separate`], but only the stems at the indices `keep` into
     /// [`ModelInfo::stems`], in that order. For models that save work by it.
     ///

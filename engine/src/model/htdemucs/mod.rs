@@ -225,6 +225,11 @@ impl Separator for Htdemucs {
         Ok(stems)
     }
 
+    fn prepare(&self, keep: &[usize]) -> Result<()> {
+        let wanted: Vec<usize> = keep.iter().map(|&stem| self.sources[stem]).collect();
+        self.networks(&wanted).map(drop)
+    }
+
     fn uses_all_threads(&self) -> bool {
         true
     }
