@@ -111,12 +111,14 @@ impl Display {
         }
     }
 
-    /// The window of `program` once it has the focus, however long it takes to appear.
-    fn focus_window(&self, program: &mut Child) {
+    /// Waits until the window of `program` has the focus, however long it takes to appear. `said` is
+    /// where the program's messages go.
+    fn focus_window(&self, program: &mut Child, said: &Path) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = program.try_wait().expect("our child") {
-                panic!("the program ended before it had a window: {status}");
+                let said = std::fs::read_to_string(said).unwrap_or_default();
+                panic!("the program ended before it had a window: {status}, {said}");
             }
             let found = self.xdotool(&["search", "--onlyvisible", "--name", "Stemhive"]);
             if let Some(window) = found.lines().next() {
@@ -221,6 +223,7 @@ fn a_musician_opens_separates_mixes_exports_and_quits() {
     let exported = home.path().join("home");
     std::fs::create_dir(&exported).expect("a writable folder");
 
+    let said = home.path().join("said");
     let mut stemhive = Command::new(stemhive_path())
         .arg("--cache-dir")
         .arg(home.path().join("cache"))
@@ -232,11 +235,11 @@ fn a_musician_opens_separates_mixes_exports_and_quits() {
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_DATA_HOME")
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(&said).expect("a new file"))
         .spawn()
         .map(Ended)
         .expect("the program starts");
-    display.focus_window(&mut stemhive.0);
+    display.focus_window(&mut stemhive.0, &said);
     let key = |keys: &str| display.xdotool(&["key", keys]);
 
     let screen = display
