@@ -147,7 +147,7 @@ fn separating_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
         );
     });
     let note = "More threads separate faster; one core is best left to window and sound. \
-                The result is the same.";
+                The result is the same. A change holds from the next start on.";
     row(ui, "Threads", Some(note), |ui| {
         let automatic = threads(&Settings { threads: 0, ..settings.clone() });
         let mut options = vec![(0, format!("Automatic, {automatic} of {}", cores()))];
@@ -238,7 +238,8 @@ fn cache_ui(ui: &mut Ui, state: &State, settings: &mut Settings, commands: &mut 
         }
         widgets::combo(ui, "Cache size at most", &mut settings.cache_cap_gib, &options, 160.0);
     });
-    row(ui, "Folder", None, |ui| {
+    let note = "A change holds from the next start on.";
+    row(ui, "Folder", Some(note), |ui| {
         let folder = settings.cache_dir.as_ref().map(|dir| dir.display().to_string());
         let text = folder.unwrap_or_else(|| "The system's place for caches".into());
         ui.scope(|ui| {
