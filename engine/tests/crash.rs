@@ -27,11 +27,14 @@ const FRAMES: u64 = 400_000;
 const STRIDE: u64 = 2_500;
 const KILLS: u32 = 200;
 
+/// A cell, its two sums and its hash.
+type Cell = (u32, (f64, f64, [u8; 32]));
+
 /// The journal's records as anyone reads them who knows the format.
 #[derive(Serialize, Deserialize)]
 enum Record {
     Committed { chunk: u32, worker: String, compute_secs: f32, hash: [u8; 32] },
-    Joined(Vec<(u32, (f64, f64, [u8; 32]))>),
+    Joined(Vec<Cell>),
 }
 
 /// The chunks that are committed, and how many cells are joined.

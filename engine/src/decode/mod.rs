@@ -137,7 +137,7 @@ impl Decoder {
             Some(wave) => Self::open_source(path, Box::new(file), &mp4, flac).or_else(|error| {
                 Self::open_source(path, Box::new(wave), &mp4, None).map_err(|_| error)
             })?,
-            None => Self::open_source(path, Box::new(file), &mp4, flac)?,
+            None => Self::open_reader(path, probe_file(path, file)?, &mp4, flac)?,
         };
         facts::estimate_bitrate(&mut decoder.info, metadata.len());
         Ok(decoder)
@@ -149,7 +149,15 @@ impl Decoder {
         mp4: &mp4::Facts,
         flac: Option<flac::Account>,
     ) -> Result<Self> {
-        let mut reader = probe(path, source)?;
+        Self::open_reader(path, probe(path, source)?, mp4, flac)
+    }
+
+    fn open_reader(
+        path: &Path,
+        mut reader: Box<dyn FormatReader>,
+        mp4: &mp4::Facts,
+        flac: Option<flac::Account>,
+    ) -> Result<Self> {
         let (track, codec) = choose_track(path, reader.as_ref())?;
         let params = codec.codec_params().clone();
         let tags = facts::read_tags(path, reader.as_mut());
@@ -492,6 +500,16 @@ impl std::fmt::Debug for Decoder {
             .field("frames", &self.frames)
             .finish_non_exhaustive()
     }
+}
+
+/// As [`probe`]; a bare MPEG stream that is cut off inside a packet reads as if it was not.
+fn probe_file(path: &Path, file: File) -> Result<Box<dyn FormatReader>> {
+    let reader = probe(path, Box::new(file))?;
+    if !mpeg::is_bare_stream(reader.format_info()) {
+        return Ok(reader);
+    }
+    let padded = File::open(path).and_then(mpeg::Padded::new);
+    probe(path, Box::new(padded.map_err(|e| Error::io("open", path, e))?))
 }
 
 fn probe(path: &Path, source: Box<dyn MediaSource>) -> Result<Box<dyn FormatReader>> {
