@@ -113,7 +113,7 @@ impl Arguments<'_> {
 
     /// Arguments that must be what they are in the released models, where they are given.
     fn check_fixed(&self) -> Result<()> {
-        let numbers: [(&str, f64); 24] = [
+        let numbers: [(&str, f64); 25] = [
             ("audio_channels", 2.0),
             ("samplerate", f64::from(WORK_RATE_HZ)),
             ("growth", 2.0),
@@ -138,6 +138,7 @@ impl Arguments<'_> {
             ("t_gelu", 1.0),
             ("t_norm_in_group", 0.0),
             ("t_group_norm", 0.0),
+            ("use_train_segment", 1.0),
         ];
         let flags_off = ["t_sparse_self_attn", "t_sparse_cross_attn", "t_cross_first"];
         let numbers = numbers.into_iter().chain(flags_off.map(|name| (name, 0.0)));
@@ -161,9 +162,11 @@ impl Arguments<'_> {
                 Some(value) => return Err(self.refuse(name, value)),
             }
         }
-        let norm_starts = self.size("norm_starts", 4, 0..=64)?;
-        if norm_starts < self.size("depth", 4, 1..=4)? {
-            return Err(unsupported("The model has norms where released models have none".into()));
+        // From that layer on there would be norms, which released models have none of.
+        let depth = self.size("depth", 4, 1..=4)?;
+        self.size("norm_starts", 4, depth..=64)?;
+        if let Some(value) = self.0.args.get(1) {
+            return Err(self.refuse("audio_channels", value));
         }
         Ok(())
     }
