@@ -212,7 +212,9 @@ impl Separator for Htdemucs {
     }
 
     fn with_quality(&self, quality: Quality) -> Option<Arc<dyn Separator>> {
-        let possible = quality.shifts <= MAX_SHIFTS && (0.0..=0.9).contains(&quality.overlap);
+        let room = self.bag.profile.segment_frames as u64 > MAX_SHIFT_FRAMES;
+        let shifts = if room { 0..=MAX_SHIFTS } else { 0..=0 };
+        let possible = shifts.contains(&quality.shifts) && (0.0..=0.9).contains(&quality.overlap);
         possible.then(|| Arc::new(Self::variant(Arc::clone(&self.bag), quality)) as _)
     }
 }
