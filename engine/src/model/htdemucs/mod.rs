@@ -9,6 +9,8 @@ mod dconv;
 mod decoder;
 mod encoder;
 mod network;
+#[cfg(test)]
+mod parity;
 mod position;
 mod spectrum;
 mod transformer;

@@ -33,6 +33,9 @@ pub(super) struct Scratch {
     pub(super) wide: Vec<f32>,
 }
 
+/// Gets to see activations: what they come from, counted among its kind.
+pub(super) type Watch<'a> = &'a dyn Fn(&'static str, usize, &Map);
+
 /// A network ready to run.
 pub struct Network {
     config: Config,
@@ -134,10 +137,23 @@ impl Network {
         wanted: &[usize],
         progress: &dyn Progress,
     ) -> Result<Vec<[Vec<f32>; 2]>> {
+        self.forward_watched(audio, wanted, progress, &|_, _, _| {})
+    }
+
+    /// [`Self::forward`] that shows `watch` what flows between its parts.
+    pub(super) fn forward_watched(
+        &self,
+        audio: [&[f32]; 2],
+        wanted: &[usize],
+        progress: &dyn Progress,
+        watch: Watch<'_>,
+    ) -> Result<Vec<[Vec<f32>; 2]>> {
         let kernels = self.kernels;
         let steps = Steps::new(progress, 2 * self.config.depth * 2 + 5 * self.config.layers);
         let (input, level) = self.spectrum.analyse(kernels, audio);
         let (input_t, level_t) = waveform(kernels, audio);
+        watch("spectrogram", 0, &input);
+        watch("waveform", 0, &input_t);
         let (mut skips, mut skips_t): (Vec<Map>, Vec<Map>) = Default::default();
         let mut lengths = Vec::new();
         for (index, (encoder, encoder_t)) in
@@ -145,23 +161,33 @@ impl Network {
         {
             let x = skips_t.last().unwrap_or(&input_t);
             lengths.push(x.frames());
-            skips_t.push(encoder_t.line(kernels, x));
+            let x = encoder_t.line(kernels, x);
+            watch("tencoder", index, &x);
+            skips_t.push(x);
             steps.done(1)?;
             let embedding = if index == 0 { &self.embedding[..] } else { &[] };
-            skips.push(encoder.rows(kernels, skips.last().unwrap_or(&input), embedding));
+            let x = encoder.rows(kernels, skips.last().unwrap_or(&input), embedding);
+            watch("encoder", index, &x);
+            skips.push(x);
             steps.done(1)?;
         }
         let mut x = skips.last().unwrap_or(&input).clone();
         let mut xt = skips_t.last().unwrap_or(&input_t).clone();
         drop((input, input_t));
-        (x, xt) = self.transformer.run(kernels, x, xt, || steps.done(5))?;
-        for (decoder, decoder_t) in self.decoders.iter().zip(&self.time_decoders) {
+        (x, xt) = self.transformer.run(kernels, x, xt, watch, || steps.done(5))?;
+        watch("bottom", 0, &x);
+        watch("bottom_t", 0, &xt);
+        for (index, (decoder, decoder_t)) in
+            self.decoders.iter().zip(&self.time_decoders).enumerate()
+        {
             if let (Some(skip), Some(length)) = (skips_t.pop(), lengths.pop()) {
                 xt = decoder_t.line(kernels, xt, skip, length);
+                watch("tdecoder", index, &xt);
                 steps.done(1)?;
             }
             if let Some(skip) = skips.pop() {
                 x = decoder.rows(kernels, x, skip);
+                watch("decoder", index, &x);
                 steps.done(1)?;
             }
         }

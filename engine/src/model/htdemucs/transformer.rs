@@ -7,7 +7,12 @@
 
 use rayon::prelude::*;
 
-use super::{config::Config, network::Scratch, position, weights::Weights};
+use super::{
+    config::Config,
+    network::{Scratch, Watch},
+    position,
+    weights::Weights,
+};
 use crate::{
     error::Result,
     model::nn::{
@@ -83,6 +88,7 @@ impl Transformer {
         kernels: Kernels,
         mut x: Map,
         mut xt: Map,
+        watch: Watch<'_>,
         step: impl Fn() -> Result<()>,
     ) -> Result<(Map, Map)> {
         if let Some([into, _]) = &self.bottleneck {
@@ -93,6 +99,8 @@ impl Transformer {
         position::add_rows(&mut x);
         xt = normalised(kernels, &self.norm_in.waveform, &xt);
         position::add_line(&mut xt);
+        watch("tokens", 0, &x);
+        watch("tokens_t", 0, &xt);
         for (index, layer) in self.layers.iter().enumerate() {
             if index % 2 == 0 {
                 layer.spectrogram.run(kernels, &mut x, None);
@@ -102,6 +110,8 @@ impl Transformer {
                 layer.spectrogram.run(kernels, &mut x, Some(&xt));
                 layer.waveform.run(kernels, &mut xt, Some(&before));
             }
+            watch("layers", index, &x);
+            watch("layers_t", index, &xt);
             step()?;
         }
         if let Some([_, back]) = &self.bottleneck {
