@@ -15,8 +15,8 @@ mod matrix;
 mod norm;
 mod simd;
 mod source;
+mod speed;
 
-pub use self::simd::Kernels;
 pub(crate) use self::{
     attention::{Attention, Heads},
     map::{BLOCK, Map, MapRef},
@@ -24,3 +24,4 @@ pub(crate) use self::{
     norm::{Affine, GatedResidual, LayerNorm, Sums, activate, scale_rows, sums},
     source::{Dense, Strided, Tap, Taps, Unpack},
 };
+pub use self::{simd::Kernels, speed::product_flop_per_sec};
