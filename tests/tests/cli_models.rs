@@ -210,6 +210,45 @@ fn what_does_not_work_is_told_with_what_to_do() {
     assert!(stderr.contains("list.toml"), "{stderr}");
 }
 
+/// A network of HTDemucs's layout with random weights, small enough for tests.
+const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/data/htdemucs/four.th");
+
+#[test]
+fn a_model_file_separates_where_it_lies_and_where_it_was_imported_to() {
+    let place = Place::new();
+    write_wav(&place.path("s.wav"), &synthetic_song(66_150, 44_100), 44_100);
+    let separate = |model: &str, out: &str, more: &[&str]| {
+        let args = ["separate", "s.wav", "--bits", "32f", "--model", model, "-o", out];
+        run(place.stemhive().args(args).args(more), 0);
+        let dir = place.path(out);
+        move |stem: &str| std::fs::read(dir.join(format!("s/{stem}.wav"))).ok()
+    };
+    let by_file = separate(SMALL, "by-file", &[]);
+    place.models(&["import", SMALL], 0);
+    assert_eq!(place.listed("four")["state"], "installed");
+    let (cache, other) = (place.path("cache"), place.path("other-cache"));
+    std::fs::rename(cache, other).unwrap();
+    let by_name = separate("four", "by-name", &["--threads", "1"]);
+    for stem in ["drums", "bass", "other", "vocals"] {
+        assert!(by_file(stem).is_some());
+        assert_eq!(by_file(stem), by_name(stem), "{stem}");
+    }
+
+    std::fs::remove_dir_all(place.path("cache")).unwrap();
+    let alone = separate("four", "alone", &["--stems", "bass"]);
+    assert_eq!(alone("bass"), by_name("bass"));
+    assert_eq!(alone("drums"), None);
+    let shifted = separate("four", "shifted", &["--stems", "bass", "--shifts", "2"]);
+    assert!(shifted("bass").is_some_and(|bass| Some(bass) != by_name("bass")));
+    let overlapped = separate("four", "overlapped", &["--stems", "bass", "--overlap", "0.5"]);
+    assert!(overlapped("bass").is_some_and(|bass| Some(bass) != by_name("bass")));
+
+    let no_model = place.stemhive().args(["separate", "s.wav", "--model", "s.wav"]).output();
+    let no_model = no_model.unwrap();
+    assert_eq!(no_model.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&no_model.stderr).contains("s.wav"));
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_download_keeps_what_came() {

@@ -1,5 +1,7 @@
 //! Elementary functions on vectors, all by multiply-add in a fixed order.
 
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LOG2_E};
+
 use pulp::Simd;
 
 /// `e^x`, to about 2e-7 of its value; below -87 as at -87 and above 88 as at 88, where `f32` ends.
@@ -14,7 +16,7 @@ pub(super) fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let c = |value: f32| s.splat_f32s(value);
     let x = s.min_f32s(s.max_f32s(x, c(-87.0)), c(88.0));
-    let shifted = s.mul_add_e_f32s(x, c(std::f32::consts::LOG2_E), c(ROUND));
+    let shifted = s.mul_add_e_f32s(x, c(LOG2_E), c(ROUND));
     let n = s.sub_f32s(shifted, c(ROUND));
     let r = s.mul_add_e_f32s(n, c(-LN_2_HIGH), x);
     let r = s.mul_add_e_f32s(n, c(-LN_2_LOW), r);
@@ -39,12 +41,18 @@ pub(super) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
 /// minimax fit (relative error 2.5e-8).
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(s: S, x: S::f32s) -> S::f32s {
-    const P: [f32; 6] =
-        [1.986_801e-6, 2.845_576_4e-4, 3.883_073_6e-3, 5.310_090_6e-2, 0.193_539_08, 1.128_379_1];
+    const P: [f32; 6] = [
+        1.986_801e-6,
+        2.845_576_4e-4,
+        3.883_073_6e-3,
+        5.310_090_6e-2,
+        0.193_539_08,
+        FRAC_2_SQRT_PI,
+    ];
     const Q: [f32; 6] =
         [3.741_993e-5, 1.185_501_3e-3, 1.520_671_2e-2, 0.115_347_48, 0.504_852_1, 1.0];
     let c = |value: f32| s.splat_f32s(value);
-    let z = s.mul_f32s(x, c(std::f32::consts::FRAC_1_SQRT_2));
+    let z = s.mul_f32s(x, c(FRAC_1_SQRT_2));
     let z = s.min_f32s(s.max_f32s(z, c(-4.0)), c(4.0));
     let square = s.mul_f32s(z, z);
     let (mut p, mut q) = (c(P[0]), c(Q[0]));

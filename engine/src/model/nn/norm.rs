@@ -82,9 +82,10 @@ impl Kernel for SumsOf<'_> {
                 }
             }
             let mut row = Sums { count: self.valid, ..Sums::default() };
-            for i in 0..BLOCK {
-                row.sum += f64::from(lanes[0][i]);
-                row.squares += f64::from(lanes[1][i]);
+            let [sum, squares] = lanes;
+            for (sum, squares) in sum.into_iter().zip(squares) {
+                row.sum += f64::from(sum);
+                row.squares += f64::from(squares);
             }
             for &x in rest {
                 row.sum += f64::from(x);
