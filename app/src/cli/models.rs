@@ -10,7 +10,7 @@ use engine::{
     Error, ErrorKind,
     catalogue::{Catalogue, Entry, FetchStatus, ModelState},
     engine::Engine,
-    model::{self, ModelInfo, Stem},
+    model::{self, ModelInfo, Stem, nn::Kernels},
 };
 use serde_json::{Value, json};
 
@@ -276,6 +276,7 @@ impl<'a> Row<'a> {
             "estimated_secs_per_4_min": self.secs_per_4_min,
             "sums_to_mixture": self.sums_to_mixture,
             "hash": hash,
+            "kernels": Kernels::detect().name(),
             "state": "built in",
         });
         if let Some(Entry { model, imported, state }) = self.entry {
@@ -326,6 +327,7 @@ impl<'a> Row<'a> {
             return lines;
         };
         let sdr = model.sdr_db.map(|db| format!(" ({db:.1} dB)")).unwrap_or_default();
+        lines.push(format!("  Runs     with {} instructions", Kernels::detect().name()));
         lines.push(format!("  Quality  {}{sdr}", model.quality));
         lines.push(format!("  Licence  {}", model.licence));
         let way = format!("stemhive models fetch {}", model.name);

@@ -20,8 +20,8 @@ pub struct Settings {
     pub model: String,
     /// Separate a song as soon as it is opened.
     pub separate_on_open: bool,
-    /// What this computer's threads came to in cores when that was measured, and how many threads
-    /// there were; see `Engine::measure_cores`.
+    /// What this computer's threads came to in cores when that was measured best, and how many
+    /// threads there were; see `Engine::measure_cores`.
     pub measured_cores: Option<(f64, usize)>,
     /// Compute threads; 0 leaves one core to window and sound.
     pub threads: usize,

@@ -108,7 +108,7 @@ impl Desk {
             ctx,
         };
         state.models = models::cards(&desk.engine, state.settings.measured_cores);
-        desk.measure_cores(state);
+        desk.measure_cores();
         if !state.models.iter().any(|card| card.info.name == state.settings.model) {
             // Chosen in another version, or never.
             state.settings.model = desk.engine.default_model().name;

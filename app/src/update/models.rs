@@ -32,12 +32,17 @@ pub(super) fn cards(engine: &Engine, measured: Option<(f64, usize)>) -> Vec<Mode
                 Some(entry) => entry.model.memory_bytes(lanes),
                 None => info.memory_bytes_per_chunk.saturating_mul(lanes as u64),
             },
-            quality: entry.as_ref().map(|entry| entry.model.quality.clone()).unwrap_or_default(),
+            quality: entry.as_ref().map(quality).unwrap_or_default(),
             supply: entry.as_ref().map_or(Supply::BuiltIn, supply),
             info,
         }
     };
     engine.all_models().into_iter().map(card).collect()
+}
+
+/// Of a model of the user's own nothing is known.
+fn quality(entry: &Entry) -> String {
+    if entry.imported { String::new() } else { entry.model.quality.clone() }
 }
 
 fn supply(entry: &Entry) -> Supply {
@@ -52,12 +57,18 @@ fn supply(entry: &Entry) -> Supply {
 }
 
 impl Desk {
-    /// Measures this computer, unless that was done with as many threads.
-    pub(super) fn measure_cores(&self, state: &State) {
-        let threads = self.engine.threads();
-        if state.settings.measured_cores.is_none_or(|(_, of)| of != threads) {
-            let engine = Arc::clone(&self.engine);
-            self.chores.give(move || Done::Cores(engine.measure_cores(), threads));
+    /// Measures this computer in the background.
+    pub(super) fn measure_cores(&self) {
+        let engine = Arc::clone(&self.engine);
+        self.chores.give(move || Done::Cores(engine.measure_cores(), engine.threads()));
+    }
+
+    /// Keeps the best that was ever measured with as many threads: other work can only slow it.
+    pub(super) fn note_cores(&self, state: &mut State, cores: f64, threads: usize) {
+        let best = &mut state.settings.measured_cores;
+        if best.is_none_or(|(known, of)| of != threads || cores > known) {
+            *best = Some((cores, threads));
+            self.list_models(state);
         }
     }
 

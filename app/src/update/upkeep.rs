@@ -107,10 +107,7 @@ impl Desk {
                     }
                 }
                 Done::Models(cards) => self.show_models(state, cards),
-                Done::Cores(cores, threads) => {
-                    state.settings.measured_cores = Some((cores, threads));
-                    self.list_models(state);
-                }
+                Done::Cores(cores, threads) => self.note_cores(state, cores, threads),
                 Done::Fetching(name, fetch) => {
                     self.fetches.insert(name, fetch);
                 }

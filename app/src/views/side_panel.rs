@@ -279,7 +279,8 @@ pub fn null_text(null: NullTest) -> String {
     if null.residual_db <= EXACT_DB {
         "exact".into()
     } else {
-        format!("−{:.1} dB", -null.residual_db.min(0.0))
+        let sign = if null.residual_db > -0.05 { "" } else { "−" };
+        format!("{sign}{:.1} dB", null.residual_db.min(0.0).abs())
     }
 }
 

@@ -212,25 +212,28 @@ fn model_chooser(
     Popup::menu(&response).width(320.0).gap(4.0).accessible_name("Model").show(|ui| {
         ui.set_min_width(308.0);
         for other in &state.models {
-            if other.is_here() {
-                if model_row(ui, state, song, other, other.info.name == card.info.name) {
-                    commands.push(Command::ChooseModel(other.info.name.clone()));
-                    ui.close();
-                }
-            } else {
-                ui.add_enabled_ui(false, |ui| model_row(ui, state, song, other, false));
-                ui.indent(("supply", &other.info.name), |ui| {
-                    ui.horizontal(|ui| supply_ui(ui, other, commands));
-                });
+            let chosen = other.info.name == card.info.name;
+            // The menu itself would spread lines over its whole width.
+            if ui.vertical(|ui| model_row(ui, state, song, other, chosen, commands)).inner {
+                commands.push(Command::ChooseModel(other.info.name.clone()));
+                ui.close();
             }
         }
     });
 }
 
 /// A model with its cost; whether it was chosen.
-fn model_row(ui: &mut Ui, state: &State, song: &SongView, card: &ModelCard, chosen: bool) -> bool {
+fn model_row(
+    ui: &mut Ui,
+    state: &State,
+    song: &SongView,
+    card: &ModelCard,
+    chosen: bool,
+    commands: &mut Vec<Command>,
+) -> bool {
     let theme = Theme::get(ui);
-    let clicked = radio(ui, chosen, &card.info.title).clicked();
+    let choice = ui.add_enabled_ui(card.is_here(), |ui| radio(ui, chosen, &card.info.title));
+    let clicked = choice.inner.clicked();
     ui.indent(&card.info.name, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         label_color(ui, Type::Small, theme.text2, described(card));
@@ -242,6 +245,10 @@ fn model_row(ui: &mut Ui, state: &State, song: &SongView, card: &ModelCard, chos
             if short { ", not enough free" } else { "" },
         );
         label_color(ui, Type::Small, if short { theme.error } else { theme.text3 }, cost);
+        if !card.is_here() {
+            ui.add_space(2.0);
+            ui.horizontal(|ui| supply_ui(ui, card, commands));
+        }
     });
     clicked
 }
