@@ -132,6 +132,7 @@ fn separating_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
         let models: Vec<_> = state
             .models
             .iter()
+            .filter(|card| card.is_here())
             .map(|card| {
                 let stems = units::count(card.info.stems.len(), "stem");
                 (card.info.name.clone(), format!("{} · {stems}", card.info.title))
