@@ -11,8 +11,8 @@ use super::{network::Scratch, weights::Weights};
 use crate::{
     error::Result,
     model::nn::{
-        Affine, Dense, Finish, GatedResidual, Kernels, Map, MapRef, Matrix, Multiply, Sums, Tap,
-        Taps, activate, sums,
+        Affine, Dense, Finish, GatedResidual, Kernels, Map, MapRef, Matrix, Multiply, Normalise,
+        Sums, Tap, Taps, sums,
     },
 };
 
@@ -70,7 +70,7 @@ impl DConv {
             let view = MapRef::row(x, branch.scale.len(), frames);
             kernels.run(branch.narrowed(view, (0, 0), narrow, packed));
             let narrow_sums = kernels.run(sums(narrow, width, frames));
-            kernels.run(activate(narrow, &branch.narrow_norm, narrow_sums));
+            kernels.run(branch.activated(narrow, narrow_sums));
             wide.resize(branch.widen.rows() * width, 0.0);
             kernels.run(branch.widened(narrow, width, wide, packed));
             let wide_sums = kernels.run(sums(wide, width, frames));
@@ -102,7 +102,7 @@ impl DConv {
             let wide_sums = in_order(
                 tiles
                     .map_init(Scratch::default, |scratch, (tile, narrow)| {
-                        kernels.run(activate(narrow, &branch.narrow_norm, narrow_sums));
+                        kernels.run(branch.activated(narrow, narrow_sums));
                         let Scratch { packed, wide, .. } = scratch;
                         wide.resize(branch.widen.rows() * width, 0.0);
                         kernels.run(branch.widened(narrow, width, wide, packed));
@@ -142,6 +142,10 @@ impl Branch {
             finish: Finish::Store,
             scratch,
         }
+    }
+
+    fn activated<'a>(&'a self, data: &'a mut [f32], sums: Sums) -> Normalise<'a> {
+        Normalise { data, norm: &self.narrow_norm, sums, activate: true }
     }
 
     fn widened<'a>(

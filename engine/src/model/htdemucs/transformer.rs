@@ -16,8 +16,8 @@ use super::{
 use crate::{
     error::Result,
     model::nn::{
-        Affine, Attention, Dense, Finish, Heads, Kernels, LayerNorm, Map, Matrix, Multiply, Sums,
-        Unpack, scale_rows, sums,
+        Affine, Attention, Dense, Finish, Heads, Kernels, LayerNorm, Map, Matrix, Multiply,
+        Normalise, Sums, Unpack, sums,
     },
 };
 
@@ -193,7 +193,7 @@ impl Layer {
             .collect();
         let all = all.into_iter().fold(Sums::default(), Sums::and);
         x.data_mut().par_chunks_mut(tile_len).for_each(|x| {
-            kernels.run(scale_rows(x, &self.norm_out, all));
+            kernels.run(Normalise { data: x, norm: &self.norm_out, sums: all, activate: false });
         });
     }
 

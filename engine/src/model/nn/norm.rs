@@ -97,7 +97,7 @@ impl Kernel for SumsOf<'_> {
     }
 }
 
-/// `PyTorch`'s affine parameters of a norm, a value each channel.
+/// PyTorch's affine parameters of a norm, a value each channel.
 #[derive(Debug, Clone)]
 pub(crate) struct Affine {
     pub(crate) gain: Vec<f32>,
@@ -112,19 +112,18 @@ impl Affine {
     }
 }
 
-/// Normalises `[channels][width]` by `sums`, then [`gelu`], in place.
-pub(crate) fn activate<'a>(data: &'a mut [f32], norm: &'a Affine, sums: Sums) -> Activate<'a> {
-    Activate { data, norm, sums }
+/// Group norm with one group, in place.
+pub(crate) struct Normalise<'a> {
+    /// `[channels][width]`.
+    pub(crate) data: &'a mut [f32],
+    pub(crate) norm: &'a Affine,
+    /// Of all that is normalised together, of which `data` may be a part.
+    pub(crate) sums: Sums,
+    /// Whether [`gelu`] follows.
+    pub(crate) activate: bool,
 }
 
-/// See [`activate`].
-pub(crate) struct Activate<'a> {
-    data: &'a mut [f32],
-    norm: &'a Affine,
-    sums: Sums,
-}
-
-impl Kernel for Activate<'_> {
+impl Kernel for Normalise<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -134,35 +133,8 @@ impl Kernel for Activate<'_> {
             let (factor, offset) = self.norm.of(self.sums, channel);
             let (factor, offset) = (s.splat_f32s(factor), s.splat_f32s(offset));
             for x in S::as_mut_simd_f32s(row).0 {
-                *x = gelu(s, s.mul_add_e_f32s(*x, factor, offset));
-            }
-        }
-    }
-}
-
-/// Normalises `[channels][width]` by `sums` in place.
-pub(crate) fn scale_rows<'a>(data: &'a mut [f32], norm: &'a Affine, sums: Sums) -> ScaleRows<'a> {
-    ScaleRows { data, norm, sums }
-}
-
-/// See [`scale_rows`].
-pub(crate) struct ScaleRows<'a> {
-    data: &'a mut [f32],
-    norm: &'a Affine,
-    sums: Sums,
-}
-
-impl Kernel for ScaleRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        let width = self.data.len() / self.norm.gain.len();
-        for (channel, row) in self.data.chunks_exact_mut(width).enumerate() {
-            let (factor, offset) = self.norm.of(self.sums, channel);
-            let (factor, offset) = (s.splat_f32s(factor), s.splat_f32s(offset));
-            for x in S::as_mut_simd_f32s(row).0 {
-                *x = s.mul_add_e_f32s(*x, factor, offset);
+                let normal = s.mul_add_e_f32s(*x, factor, offset);
+                *x = if self.activate { gelu(s, normal) } else { normal };
             }
         }
     }
