@@ -9,6 +9,7 @@
 pub mod assemble;
 pub mod audio;
 pub mod catalogue;
+pub mod crew;
 pub mod decode;
 pub mod dsp;
 pub mod engine;
@@ -22,6 +23,8 @@ pub mod mix;
 pub mod model;
 pub mod plan;
 pub mod playback;
+pub mod protocol;
+pub mod remote;
 pub mod resample;
 mod roster;
 pub mod scheduler;

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::Inputs;
 use crate::{
     assemble::ChunkHash,
-    local::{ChunkTask, Ending, Signal},
+    crew::{ChunkTask, Ending, Signal},
     scheduler::{Comm, Lease},
 };
 

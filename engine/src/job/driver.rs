@@ -23,8 +23,9 @@ use super::{
 use crate::{
     assemble::Assembler,
     audio::WORK_RATE_HZ,
+    crew::Ending,
     error::{Error, ErrorKind, Result},
-    local::{Ending, Turn},
+    local::Turn,
     scheduler::{Phase, State, WorkerSpec},
 };
 

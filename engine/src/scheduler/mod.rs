@@ -54,7 +54,9 @@ pub struct Lease {
 }
 
 /// Why an attempt brought no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Cause {
     /// The separator returned an error.
     Error,

@@ -1,0 +1,22 @@
+//! Spare computers as workers over QUIC. The only room that knows tokio and quinn; what leaves it is
+//! plain Rust that never waits. See "Remote workers" in ARCHITECTURE.md.
+
+mod client;
+mod hub;
+mod identity;
+mod peers;
+mod status;
+mod ticket;
+mod tls;
+
+pub use self::{
+    client::{
+        BlobSink, ChunkNews, Client, ClientConfig, ClientStatus, MainState, MainStatus, Prepared,
+        Workshop,
+    },
+    hub::{Chosen, Hub, HubConfig},
+    identity::Identity,
+    peers::{MAX_PEERS, Peer, Peers},
+    status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
+    ticket::Ticket,
+};
