@@ -295,7 +295,7 @@ impl Engine {
     /// [`ErrorKind::Unsupported`] or [`ErrorKind::Damaged`] when it holds no model that runs here;
     /// what the disk says.
     pub fn open_model(&self, path: &Path) -> Result<String> {
-        self.roster.open(path)
+        self.roster.open_file(path)
     }
 
     /// Threads that separate.

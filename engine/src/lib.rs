@@ -26,7 +26,7 @@ pub mod playback;
 pub mod protocol;
 pub mod remote;
 pub mod resample;
-mod roster;
+pub mod roster;
 pub mod scheduler;
 pub mod song;
 pub mod store;

@@ -4,6 +4,7 @@
 mod client;
 mod hub;
 mod identity;
+mod joining;
 mod peers;
 mod status;
 mod ticket;
@@ -16,6 +17,7 @@ pub use self::{
     },
     hub::{Chosen, Hub, HubConfig},
     identity::Identity,
+    joining::{Found, Search, join_by_code, join_by_ticket, resolve},
     peers::{MAX_PEERS, Peer, Peers},
     status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
     ticket::Ticket,
