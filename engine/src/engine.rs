@@ -187,7 +187,9 @@ impl Engine {
             separator: Arc::clone(&separator),
             stems,
             dir: self.store.cache.path(Kind::Job, &key),
+            quality: options.quality,
             pool: Arc::clone(&self.pool),
+            crew: None,
             playhead_frame: options.playhead_frame,
             wake: options.wake,
         })?;

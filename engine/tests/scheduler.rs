@@ -118,6 +118,14 @@ impl Comm for World {
         self.discarded.push(lease);
     }
 
+    fn agree(&self, held: Lease, _: Lease) -> bool {
+        panic!("{held:?} is compared though nobody is to be checked")
+    }
+
+    fn accuse(&mut self, worker: WorkerId) {
+        panic!("{worker} is accused of nothing")
+    }
+
     fn give_up(&mut self, chunk: usize) {
         assert!(self.given_up.insert(chunk), "{chunk} is given up twice");
     }

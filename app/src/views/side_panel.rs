@@ -200,6 +200,7 @@ fn work_ui(ui: &mut Ui, job: &JobStatus) {
             WorkerActivity::Working(n) => format!("Working on {n} pieces"),
             WorkerActivity::Idle => "Idle".to_owned(),
             WorkerActivity::Paused => "Paused".to_owned(),
+            WorkerActivity::Absent(_) => "Not available".to_owned(),
         };
         let at_work = matches!(worker.activity, WorkerActivity::Working(_));
         worker_row(ui, worker, |ui| {

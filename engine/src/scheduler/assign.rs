@@ -1,6 +1,6 @@
 //! Who gets which chunk next.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Cause, Comm, Lease, Mode, Phase, Running, State, Worker, WorkerId, frames};
 use crate::plan::first_chunk_at;
@@ -12,35 +12,49 @@ const COPY_MIN_SECS: f64 = 5.0;
 const COPY_GAIN: f64 = 1.5;
 
 impl State {
-    /// Hands out chunks until nobody can use another: one each in turn, the fastest first, so that
-    /// those nearest to the playhead are done soonest.
+    /// Hands out chunks until nobody can use another, each to whom would be done with it first, so
+    /// that those nearest to the playhead are done soonest.
     pub(super) fn assign(&mut self, comm: &mut impl Comm, now: Duration) {
         if self.mode != Mode::Running {
             return;
         }
-        let mut order = self.trusted(now);
-        order.retain(|id| self.workers[id].has_credit());
-        order.sort_by(|a, b| {
-            self.workers[a].secs_per_frame().total_cmp(&self.workers[b].secs_per_frame())
-        });
-        while !order.is_empty() {
-            order.retain(|&id| match self.next_for(id, now) {
-                Some((chunk, alone)) => {
-                    self.lease(comm, now, id, chunk, alone);
-                    true
-                }
-                None => false,
-            });
+        let mut takers = self.trusted(now);
+        takers.retain(|id| self.workers[id].has_credit());
+        while let Some(at) = self.soonest(&takers) {
+            let id = takers[at];
+            match self.next_for(id, now) {
+                Some((chunk, alone)) => self.lease(comm, now, id, chunk, alone),
+                None => _ = takers.swap_remove(at),
+            }
         }
     }
 
-    /// Workers to rely on: all but those in quarantine and those that owe so many answers to what
+    /// Which of `takers` would be done with another chunk first. A result that is to be checked is of
+    /// use only when a local worker has computed it too.
+    fn soonest(&self, takers: &[WorkerId]) -> Option<usize> {
+        let length = self.segments.first().map_or(0, frames) as f64;
+        let local_secs = || {
+            let local = self.workers.values().filter(|worker| worker.spec.local);
+            local.map(|worker| self.finish_secs(worker, length)).fold(0.0, f64::max)
+        };
+        let secs = |id: &WorkerId| {
+            let worker = &self.workers[id];
+            let check = if self.is_on_probation(*id) { local_secs() } else { 0.0 };
+            self.finish_secs(worker, length) + check
+        };
+        let secs: Vec<f64> = takers.iter().map(secs).collect();
+        // The first of equals, by their numbers.
+        (0..takers.len())
+            .min_by(|&a, &b| secs[a].total_cmp(&secs[b]).then(takers[a].cmp(&takers[b])))
+    }
+
+    /// Workers to rely on: all but those that are out and those that owe so many answers to what
     /// was called back that they may never compute again; or all when there are no others.
     fn trusted(&self, now: Duration) -> Vec<WorkerId> {
         let trusted: Vec<WorkerId> = self
             .workers
             .iter()
-            .filter(|(_, worker)| !worker.is_quarantined(now) && !worker.is_blocked())
+            .filter(|(_, worker)| !worker.is_out(now) && !worker.is_blocked())
             .map(|(&id, _)| id)
             .collect();
         if trusted.is_empty() { self.workers.keys().copied().collect() } else { trusted }
@@ -52,8 +66,19 @@ impl State {
         if !worker.has_credit() || self.is_kept_alone(worker) {
             return None;
         }
-        if let Some(chunk) = self.nearest(|chunk| self.may_take(id, chunk, now)) {
-            return (!self.would_delay(id, chunk, now)).then_some((chunk, false));
+        let check = if worker.spec.local { self.nearest_check() } else { None };
+        if let Some(check) = check
+            && !self.is_heard_before(check)
+        {
+            return Some((check, false));
+        }
+        if let Some(chunk) = self.nearest(|chunk| self.may_take(id, chunk, now))
+            && !self.would_delay(id, chunk, now)
+        {
+            return Some((chunk, false));
+        }
+        if let Some(check) = check {
+            return Some((check, false));
         }
         let others_wait = self.pending.iter().any(|&chunk| !self.chunks[chunk].alone);
         if others_wait {
@@ -79,9 +104,17 @@ impl State {
     /// The pending chunk nearest to the playhead that is `fit`: the one under it, those ahead,
     /// then those behind.
     fn nearest(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
+        self.nearest_in(&self.pending, fit)
+    }
+
+    pub(super) fn nearest_in(
+        &self,
+        chunks: &BTreeSet<usize>,
+        fit: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let here = first_chunk_at(&self.segments, self.playhead);
-        let ahead = self.pending.range(here..).copied().find(|&chunk| fit(chunk));
-        ahead.or_else(|| self.pending.range(..here).rev().copied().find(|&chunk| fit(chunk)))
+        let ahead = chunks.range(here..).copied().find(|&chunk| fit(chunk));
+        ahead.or_else(|| chunks.range(..here).rev().copied().find(|&chunk| fit(chunk)))
     }
 
     /// A chunk that failed on a worker goes to another one as long as there is one that did not
@@ -116,7 +149,11 @@ impl State {
     /// Seconds until `worker` would be done with `length` frames more.
     fn finish_secs(&self, worker: &Worker, length: f64) -> f64 {
         let queued = (self.owed_frames(worker) + length) / worker.frames_per_sec();
-        queued.max(length * worker.secs_per_frame())
+        if worker.spec.shares_threads {
+            queued
+        } else {
+            queued.max(length * worker.secs_per_frame())
+        }
     }
 
     /// Frames `worker` still has to compute of what it was given.
@@ -135,7 +172,8 @@ impl State {
                 let chunk = running.chunk;
                 let length = frames(&self.segments[chunk]) as f64;
                 let remaining = running.remaining_secs(now, length * other.secs_per_frame());
-                if !self.chunks[chunk].copied
+                if self.chunks[chunk].phase == Phase::Leased
+                    && !self.chunks[chunk].copied
                     && self.may_take(id, chunk, now)
                     && remaining > COPY_MIN_SECS.max(COPY_GAIN * length * own_rate)
                     && best.is_none_or(|(most, _)| remaining > most)
@@ -156,9 +194,12 @@ impl State {
         alone: bool,
     ) {
         self.take_pending(chunk);
+        let is_check = self.unchecked.remove(&chunk);
         let state = &mut self.chunks[chunk];
-        state.copied |= state.phase == Phase::Leased;
-        state.phase = Phase::Leased;
+        if !is_check {
+            state.copied |= state.phase == Phase::Leased;
+            state.phase = Phase::Leased;
+        }
         state.attempts += 1;
         let lease = Lease { worker: id, chunk, attempt: state.attempts, alone };
         if let Some(worker) = self.workers.get_mut(&id) {

@@ -13,7 +13,9 @@ use engine::{
     audio::Planar,
     job::{JobHandle, JobRequest, JobSong},
     local::{DEFAULT_MEMORY_BYTES, Pool},
-    model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, SongStats, Stem},
+    model::{
+        ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Quality, Separator, SongStats, Stem,
+    },
     plan::Plan,
     song::SongId,
     store::Track,
@@ -161,7 +163,9 @@ pub fn request(
         separator: Arc::clone(separator) as Arc<dyn Separator>,
         stems: separator.info.stems.clone(),
         dir: dir.into(),
+        quality: Quality::default(),
         pool: Arc::clone(pool),
+        crew: None,
         playhead_frame: 0,
         wake: Arc::new(|| {}),
     }
