@@ -1,0 +1,371 @@
+//! A main PC and workers as real processes with homes of their own.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use integration_tests::{stemhive_path, stemhive_worker_path, synthetic_song, write_wav};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Looks until `is_so`.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A song that keeps two slow threads busy for a while.
+pub fn song(dir: &Path, secs: usize) -> PathBuf {
+    let path = dir.join(format!("song-{secs}.wav"));
+    write_wav(&path, &synthetic_song(secs * 44_100, 44_100), 44_100);
+    path
+}
+
+/// The files a separation wrote, by name.
+fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
+    std::fs::read_dir(dir)
+        .expect("the stems are there")
+        .map(|entry| {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, blake3::hash(&std::fs::read(path).expect("a readable file")))
+        })
+        .collect()
+}
+
+/// Separates songs, longer and longer ones, until the workers had part in it, which cannot be known
+/// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of this
+/// computer alone.
+pub fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
+    for secs in [120, 360, 1080] {
+        let song = song(main.dir(), secs);
+        let alone = main.path("alone");
+        main.separate(&song, &alone, &["--workers", "none"]).finish();
+        main.forget_songs();
+        let together = main.path("together");
+        let mut job = main.separate(&song, &together, &["--workers", "all"]);
+        let helped = job.wait_for_piece_elsewhere();
+        if helped {
+            meanwhile(&mut job);
+        }
+        let done = job.finish();
+        let name = format!("song-{secs}");
+        assert_eq!(stems(&together.join(&name)), stems(&alone.join(&name)), "{done}");
+        if helped {
+            return;
+        }
+        main.forget_songs();
+    }
+    panic!("the workers never got a piece");
+}
+
+/// `program`, run in a network namespace if there is one.
+fn program_in(namespace: Option<&str>, program: PathBuf) -> Command {
+    let Some(namespace) = namespace else { return Command::new(program) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
+}
+
+/// A computer with songs, and its home.
+pub struct MainPc {
+    home: TempDir,
+    port: u16,
+    namespace: Option<String>,
+}
+
+impl MainPc {
+    pub fn new() -> Self {
+        Self::new_in(None)
+    }
+
+    /// One in a network namespace.
+    pub fn new_in(namespace: Option<&str>) -> Self {
+        // Free a moment ago; the system hands out others first.
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let port = socket.local_addr().expect("an address").port();
+        let home = tempfile::tempdir().expect("a folder");
+        Self { home, port, namespace: namespace.map(str::to_owned) }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    pub fn stemhive(&self) -> Command {
+        let mut command = program_in(self.namespace.as_deref(), stemhive_path());
+        command
+            .current_dir(self.dir())
+            .env("HOME", self.dir())
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("STEMHIVE_CACHE", self.path("cache"))
+            .env("STEMHIVE_DATA", self.path("data"))
+            .env("STEMHIVE_PORT", self.port.to_string())
+            .env_remove("STEMHIVE_MODEL_LIST")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end; what it wrote.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.stemhive().args(args).output().expect("stemhive runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {said}{errors}");
+        said
+    }
+
+    /// Everything decoded and separated so far is forgotten.
+    pub fn forget_songs(&self) {
+        self.run(&["cache", "clear", "--yes"]);
+    }
+
+    /// Begins to separate.
+    pub fn separate(&self, song: &Path, output: &Path, args: &[&str]) -> Job {
+        let mut child = self
+            .stemhive()
+            .arg("separate")
+            .arg(song)
+            .arg("--output")
+            .arg(output)
+            .args(["--json", "--threads", "1", "--overwrite"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("stemhive starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        Job { child, lines, done: None }
+    }
+}
+
+/// A separation under way.
+pub struct Job {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    done: Option<Value>,
+}
+
+impl Job {
+    /// The next thing it tells; none at its end.
+    fn next(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("readable lines");
+        if line.is_empty() {
+            return None;
+        }
+        let value: Value = serde_json::from_str(&line).expect("JSON");
+        if value["event"] == "done" {
+            self.done = Some(value.clone());
+        }
+        Some(value)
+    }
+
+    /// Waits until another computer did a piece; whether one did before the end.
+    pub fn wait_for_piece_elsewhere(&mut self) -> bool {
+        while self.done.is_none() {
+            let Some(value) = self.next() else { return false };
+            if pieces_elsewhere(&value) > 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, which must be good; what it told of it.
+    #[track_caller]
+    pub fn finish(mut self) -> Value {
+        while self.next().is_some() {}
+        let status = self.child.wait().expect("our child");
+        let mut errors = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = std::io::Read::read_to_string(&mut stderr, &mut errors);
+        }
+        assert!(status.success(), "separating failed: {errors}");
+        self.done.take().expect("a song was done")
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Pieces that others than this computer did, as a line of `separate --json` tells.
+pub fn pieces_elsewhere(line: &Value) -> u64 {
+    let computers = line["computers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    computers.iter().filter(|c| c["letter"] != "A").filter_map(|c| c["pieces"].as_u64()).sum()
+}
+
+/// A spare computer, its home, and its program while it runs.
+pub struct Worker {
+    home: TempDir,
+    name: String,
+    namespace: Option<String>,
+    running: Option<Child>,
+}
+
+impl Worker {
+    fn new(name: &str, namespace: Option<&str>) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let namespace = namespace.map(str::to_owned);
+        Self { home, name: name.into(), namespace, running: None }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = program_in(self.namespace.as_deref(), stemhive_worker_path());
+        command
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path())
+            .env("STEMHIVE_WORKER_DATA_DIR", self.home.path().join("data"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Paired by `stemhive workers ticket` and `stemhive-worker join --ticket`.
+    pub fn paired_by_ticket(main: &MainPc, name: &str) -> Self {
+        Self::paired_in(main, name, None)
+    }
+
+    /// The same in a network namespace.
+    pub fn paired_in(main: &MainPc, name: &str, namespace: Option<&str>) -> Self {
+        let worker = Self::new(name, namespace);
+        let mut waiting = main
+            .stemhive()
+            .args(["workers", "ticket"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("stemhive starts");
+        let mut lines = BufReader::new(waiting.stdout.take().expect("a pipe"));
+        let mut ticket = String::new();
+        while !ticket.starts_with("stemhive1") {
+            ticket.clear();
+            assert!(lines.read_line(&mut ticket).expect("readable lines") > 0, "a ticket");
+        }
+        worker.join(&["--ticket"], &ticket);
+        // It may go on to tell that the ticket was used.
+        let _ = std::io::copy(&mut lines, &mut std::io::sink());
+        assert!(waiting.wait().expect("our child").success());
+        main.run(&["workers", "confirm", name]);
+        worker
+    }
+
+    /// Paired by `stemhive workers pair` and the code it shows.
+    pub fn paired_by_code(main: &MainPc, name: &str) -> Self {
+        let worker = Self::new(name, None);
+        let mut waiting = main
+            .stemhive()
+            .args(["workers", "pair", "--yes"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("stemhive starts");
+        let mut lines = BufReader::new(waiting.stdout.take().expect("a pipe"));
+        let code = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).expect("readable lines") > 0, "a code");
+            let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+            if line.to_lowercase().contains("code") && digits.len() == 6 {
+                break digits;
+            }
+        };
+        worker.join(&[&format!("127.0.0.1:{}", main.port)], &code);
+        let _ = std::io::copy(&mut lines, &mut std::io::sink());
+        assert!(waiting.wait().expect("our child").success());
+        worker
+    }
+
+    fn join(&self, args: &[&str], input: &str) {
+        let mut child = self
+            .command()
+            .args(["join", "--name", &self.name])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("stemhive-worker starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(format!("{}\n", input.trim()).as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("our child");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "joining failed: {said}{errors}");
+    }
+
+    /// Starts to work, whatever anybody does on this computer.
+    pub fn run(&mut self) {
+        let child = self
+            .command()
+            .args(["run", "--threads", "1", "--pause-when-used", "no", "--pause-on-battery", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("stemhive-worker starts");
+        self.running = Some(child);
+    }
+
+    fn pid(&self) -> String {
+        self.running.as_ref().expect("it runs").id().to_string()
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.pid()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// As if the plug was pulled.
+    pub fn kill(&mut self) {
+        self.signal("-KILL");
+        self.running.as_mut().expect("it runs").wait().expect("our child");
+        self.running = None;
+    }
+
+    /// As if it hung.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Told to end; it must do so by itself, and well.
+    pub fn stop_politely(&mut self) {
+        self.signal("-TERM");
+        let status = self.running.as_mut().expect("it runs").wait().expect("our child");
+        assert!(status.success(), "{status}");
+        self.running = None;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.running {
+            end(child);
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    // It may be over already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
