@@ -14,6 +14,7 @@
 
 mod frame;
 mod message;
+mod pairing;
 
 pub use self::{
     frame::{FRAME_PREFIX_BYTES, MAX_FRAME_BYTES, decode, encode, frame_len},
@@ -22,6 +23,7 @@ pub use self::{
         MAX_INPUT_FRAMES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, ModelOrder, ModelStanding, Refusal,
         Running,
     },
+    pairing::{MAX_PAIRING_BYTES, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal},
 };
 
 /// Version of everything after [`Hello`]; computers with different ones do not work together.

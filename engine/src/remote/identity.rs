@@ -121,7 +121,7 @@ pub(super) fn device_of(spki: &[u8]) -> Option<DeviceId> {
 }
 
 /// Writes a new file that only its owner can read.
-fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -2,9 +2,10 @@
 //! plain Rust that never waits. See "Remote workers" in ARCHITECTURE.md.
 
 mod client;
+mod discovery;
 mod hub;
 mod identity;
-mod joining;
+mod pairing;
 mod peers;
 mod status;
 mod ticket;
@@ -15,10 +16,11 @@ pub use self::{
         BlobSink, ChunkNews, Client, ClientConfig, ClientStatus, MainState, MainStatus, Prepared,
         Workshop,
     },
+    discovery::{Announcement, Found, Search, own_addresses},
     hub::{Chosen, Hub, HubConfig},
     identity::Identity,
-    joining::{Found, Search, join_by_code, join_by_ticket, resolve},
+    pairing::{join_by_code, join_by_ticket, resolve},
     peers::{MAX_PEERS, Peer, Peers},
     status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
-    ticket::Ticket,
+    ticket::{MAX_TICKET_ADDRESSES, Ticket},
 };
