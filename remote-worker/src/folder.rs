@@ -15,6 +15,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::Write,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use engine::{
@@ -25,6 +26,9 @@ use serde::{Deserialize, Serialize};
 
 /// Most bytes of the status.
 const MAX_STATUS_BYTES: u64 = 1 << 20;
+
+/// How long the lock may be held by others that only look.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A worker's data folder.
 #[derive(Debug, Clone)]
@@ -71,22 +75,37 @@ impl Folder {
     /// Becomes the worker of this folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] when there is one.
+    /// [`ErrorKind::Busy`] when there is one; what the disk says.
     pub fn lock(&self) -> Result<Lock> {
+        let file = self.open_lock()?;
+        let asked = Instant::now();
+        // Whoever asks for the status holds it for a moment.
+        while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            if asked.elapsed() > LOCK_PATIENCE {
+                let what = format!("A worker runs already with “{}”", self.dir.display());
+                return Err(Error::new(ErrorKind::Busy, what)
+                    .kept("It goes on")
+                    .advice("See what it does with: stemhive-worker status"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // A file system without locks is used without protection from other processes.
+        let lock = Lock { _file: file };
+        // That of an earlier worker.
+        let path = self.status_path();
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path, e))
+            }
+            _ => Ok(lock),
+        }
+    }
+
+    fn open_lock(&self) -> Result<File> {
         let path = self.dir.join("worker.lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(|e| Error::io("open", &path, e))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                let what = format!("A worker runs already with “{}”", self.dir.display());
-                Err(Error::new(ErrorKind::Busy, what)
-                    .kept("It goes on")
-                    .advice("See what it does with: stemhive-worker status"))
-            }
-            // A file system without locks is used without protection from other processes.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Lock { _file: file }),
-        }
+        options.open(&path).map_err(|e| Error::io("open", &path, e))
     }
 
     /// Whether the owner wants a break.
@@ -116,15 +135,18 @@ impl Folder {
     /// What the worker of this folder does; `None` when none runs.
     ///
     /// # Errors
-    /// When it cannot be read or makes no sense.
+    /// [`ErrorKind::Busy`] while it is just starting; when its status cannot be read or makes no
+    /// sense.
     pub fn status(&self) -> Result<Option<Status>> {
-        match self.lock() {
-            Ok(_) => return Ok(None),
-            Err(e) if e.kind != ErrorKind::Busy => return Err(e),
-            Err(_) => {}
+        if !matches!(self.open_lock()?.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return Ok(None);
         }
         let path = self.status_path();
-        let bytes = read_bounded(&path, MAX_STATUS_BYTES)?;
+        let bytes = read_bounded(&path, MAX_STATUS_BYTES).map_err(|e| match e.kind {
+            ErrorKind::NotFound => Error::new(ErrorKind::Busy, "The worker is just starting")
+                .advice("Ask again in a moment"),
+            _ => e,
+        })?;
         let status = serde_json::from_slice(&bytes).map_err(|e| {
             let what = format!("“{}” makes no sense", path.display());
             Error::new(ErrorKind::Damaged, what).caused_by(e)

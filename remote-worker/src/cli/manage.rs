@@ -86,7 +86,7 @@ pub(super) fn allow(args: &Allow, folder: &Folder) -> Result<()> {
 
 pub(super) fn pause(folder: &Folder, pause: bool) -> Result<()> {
     folder.set_paused(pause)?;
-    let runs = folder.status().is_ok_and(|status| status.is_some());
+    let runs = !matches!(folder.status(), Ok(None));
     print_line(match (pause, runs) {
         (true, true) => "Paused; go on with: stemhive-worker resume",
         (true, false) => "No worker runs; the next one will pause until: stemhive-worker resume",

@@ -255,7 +255,6 @@ impl Shared {
 
     fn prepare(self: &Arc<Self>, order: &ModelOrder) -> Prepared {
         let refused = |why: &str| Prepared::Refused { why: why.to_owned() };
-        self.orders.remember(order);
         let (answer, answered) = crossbeam_channel::bounded(1);
         {
             let mut state = self.state();
@@ -285,7 +284,12 @@ impl Shared {
                 self.orders.want(&files);
                 Prepared::Lacks(files)
             }
-            Ok(prepared) => prepared,
+            Ok(prepared) => {
+                if let Prepared::Ready { .. } = prepared {
+                    self.orders.remember(order);
+                }
+                prepared
+            }
             Err(_) => refused("The computing process broke down while it read the model"),
         }
     }
