@@ -11,6 +11,7 @@ use crate::{
     job::{self, JobHandle, JobRequest, JobSong, Stems},
     local::{DEFAULT_MEMORY_BYTES, Pool},
     model::{self, ModelInfo, Quality, Separator, Stem},
+    remote::{Chosen, Hub, Peers},
     roster::Roster,
     song::{self, Found, Keeper, Song, SongId, SongState, Wake},
     store::{Cache, Kind, KnownSong, Library, Pin, Shelf, Store, Usage, size_text},
@@ -29,6 +30,12 @@ pub struct EngineConfig {
     pub threads: Option<usize>,
     /// List of models to use instead of the one inside the program, in the same form.
     pub model_list: Option<PathBuf>,
+    /// Name under which this computer shows itself to others; `None` takes the system's.
+    pub computer_name: Option<String>,
+    /// UDP port at which other computers reach this one; 0 takes any.
+    pub worker_port: u16,
+    /// Whether other computers find this one by looking through the network.
+    pub announce: bool,
 }
 
 impl Default for EngineConfig {
@@ -43,7 +50,16 @@ impl Default for EngineConfig {
             },
             |dirs| (dirs.cache_dir().to_owned(), dirs.data_dir().to_owned()),
         );
-        Self { cache_dir, data_dir, cache_cap_bytes: 20 << 30, threads: None, model_list: None }
+        Self {
+            cache_dir,
+            data_dir,
+            cache_cap_bytes: 20 << 30,
+            threads: None,
+            model_list: None,
+            computer_name: None,
+            worker_port: crate::protocol::DEFAULT_PORT,
+            announce: true,
+        }
     }
 }
 
@@ -73,6 +89,8 @@ pub struct SeparateOptions {
     pub stems: Vec<Stem>,
     /// Where the listener is, in frames at the work rate: separated first.
     pub playhead_frame: u64,
+    /// Which of the paired computers take part.
+    pub workers: Chosen,
     /// Called when there is something new to see.
     pub wake: Wake,
 }
@@ -109,6 +127,7 @@ pub struct Engine {
     store: Arc<Store>,
     pool: Arc<Pool>,
     roster: Roster,
+    data_dir: PathBuf,
     notices: Vec<Error>,
     visits: Arc<Visits>,
     /// Keeps the stems that are open in the cache.
@@ -139,6 +158,7 @@ impl Engine {
             store: Arc::new(Store { cache, library }),
             pool: Arc::new(Pool::new(config.threads, DEFAULT_MEMORY_BYTES)?),
             roster: Roster::new(models, catalogue),
+            data_dir: config.data_dir.clone(),
             notices: notice.into_iter().collect(),
             visits: Arc::default(),
             pins: Mutex::default(),
@@ -311,6 +331,22 @@ impl Engine {
     /// See [`Pool::measure_cores`].
     pub fn measure_cores(&self) -> f64 {
         self.pool.measure_cores()
+    }
+
+    /// The other computers; opened when first asked for. Reads the disk.
+    ///
+    /// # Errors
+    /// When key or list of computers cannot be read.
+    pub fn hub(&self) -> Result<Arc<Hub>> {
+        todo!()
+    }
+
+    /// The paired computers, whether anything was opened for them or not. Reads the disk.
+    ///
+    /// # Errors
+    /// As [`Peers::open`].
+    pub fn computers(&self) -> Result<Peers> {
+        Peers::open(&self.data_dir)
     }
 
     /// The songs opened last, at most `limit`, the last one first. Reads the disk.
