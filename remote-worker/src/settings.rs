@@ -4,7 +4,7 @@ use std::path::Path;
 
 use engine::{
     Error, ErrorKind, Result, local::DEFAULT_MEMORY_BYTES, protocol::MAX_NAME_BYTES,
-    store::read_bounded,
+    remote::computer_name, store::read_bounded,
 };
 use serde::Deserialize;
 
@@ -93,23 +93,11 @@ impl Settings {
 
     /// The name to show.
     pub fn shown_name(&self) -> String {
-        let name = self.name.clone().or_else(computer_name);
-        name.map_or_else(|| "Spare PC".to_owned(), |name| name.trim().to_owned())
+        self.name.as_ref().map_or_else(computer_name, |name| name.trim().to_owned())
     }
 }
 
 fn wrong(what: &str) -> Error {
     Error::new(ErrorKind::Invalid, format!("The settings cannot be used: {what}"))
         .advice("Correct it, or delete the file to have the usual settings")
-}
-
-/// What the system calls this computer.
-fn computer_name() -> Option<String> {
-    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"].map(Path::new);
-    let of_files = files
-        .into_iter()
-        .find_map(|path| String::from_utf8(read_bounded(path, MAX_FILE_BYTES).ok()?).ok());
-    let name = of_files.or_else(|| std::env::var("COMPUTERNAME").ok())?;
-    let name: String = name.trim().chars().take(24).collect();
-    (!name.is_empty()).then_some(name)
 }

@@ -13,6 +13,7 @@ use engine::{
     export::{Bits, ClipPolicy, Existing, Format, Mp3Quality, Rate, VorbisQuality},
     mix::{MAX_GAIN_DB, MIN_GAIN_DB},
     model::{Quality, Stem},
+    remote::Chosen,
 };
 use stemhive::update::settings;
 
@@ -115,15 +116,19 @@ impl ModelArgs {
     pub(super) fn choose(&self, context: &Context, engine: &Engine) -> Option<Choice> {
         let quality = Quality { shifts: self.shifts, overlap: self.overlap };
         let Some(name) = &self.model else {
-            return Some(Choice { model: engine.default_model().name, quality });
+            return Some(Choice {
+                model: engine.default_model().name,
+                quality,
+                workers: Chosen::All,
+            });
         };
         let models = engine.models();
         if models.iter().any(|model| &model.name == name) {
-            return Some(Choice { model: name.clone(), quality });
+            return Some(Choice { model: name.clone(), quality, workers: Chosen::All });
         }
         if Path::new(name).is_file() {
             return match engine.open_model(Path::new(name)) {
-                Ok(model) => Some(Choice { model, quality }),
+                Ok(model) => Some(Choice { model, quality, workers: Chosen::All }),
                 Err(error) => {
                     context.reporter.failed(&error);
                     None
@@ -145,6 +150,8 @@ impl ModelArgs {
 pub(super) struct Choice {
     pub(super) model: String,
     pub(super) quality: Quality,
+    /// Which of the paired computers take part.
+    pub(super) workers: Chosen,
 }
 
 /// An overlap that leaves something new in each piece.

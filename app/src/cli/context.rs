@@ -155,6 +155,7 @@ impl Context {
             quality: choice.quality,
             stems: stems.to_vec(),
             playhead_frame: 0,
+            workers: choice.workers.clone(),
             wake: self.bell.waker(),
         };
         let job = engine.separate(song, options)?;

@@ -29,6 +29,12 @@ const MAX_FILE_BYTES: u64 = 1 << 10;
 const SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// What the system calls this computer.
+pub fn computer_name() -> String {
+    let name = gethostname::gethostname().to_string_lossy().trim().to_owned();
+    if name.is_empty() { "Computer".to_owned() } else { name }
+}
+
 /// This computer's key.
 #[derive(Clone)]
 pub struct Identity {

@@ -18,7 +18,7 @@ pub use self::{
     },
     discovery::{Announcement, Found, Search, own_addresses},
     hub::{Chosen, Hub, HubConfig},
-    identity::Identity,
+    identity::{Identity, computer_name},
     pairing::{join_by_code, join_by_ticket, resolve},
     peers::{MAX_PEERS, Peer, Peers},
     status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
