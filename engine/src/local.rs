@@ -91,10 +91,15 @@ impl Pool {
         started: impl FnOnce() + Send + 'static,
         ended: impl FnOnce(Ending) + Send + 'static,
     ) {
-        self.rayon.spawn(move || {
+        self.spawn(move || {
             started();
             ended(task.run(&signal));
         });
+    }
+
+    /// Does `work` on a thread of the pool.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.rayon.spawn(work);
     }
 
     /// Waits in line for the pool: one job at a time has it, so that two do not share memory and
