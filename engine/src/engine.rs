@@ -201,7 +201,7 @@ impl Engine {
     /// [`ErrorKind::Busy`] when it is being separated already, here or by another Stemhive;
     /// [`ErrorKind::DiskFull`] when cache or disk have no room for the stems.
     pub fn separate(&self, song: &Song, options: SeparateOptions) -> Result<JobHandle> {
-        let separator = self.separator(&options)?;
+        let separator = self.roster.find_with(&options.model, options.quality)?;
         let model = separator.info();
         let (SongState::Ready { id, stats }, Some(mixture)) = (song.state(), song.mixture()) else {
             return Err(Error::new(ErrorKind::Invalid, "The song is not open yet")
@@ -265,22 +265,6 @@ impl Engine {
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|(stems, _)| stems.strong_count() > 0);
         pins
-    }
-
-    /// The model that `options` want, made to work as hard as they want.
-    fn separator(&self, options: &SeparateOptions) -> Result<Arc<dyn Separator>> {
-        let separator = self.roster.find(&options.model)?;
-        if options.quality == Quality::default() {
-            return Ok(separator);
-        }
-        separator.with_quality(options.quality).ok_or_else(|| {
-            let Quality { shifts, overlap } = options.quality;
-            let what = format!(
-                "The model “{}” cannot separate with {shifts} shifts and an overlap of {overlap}",
-                options.model
-            );
-            Error::new(ErrorKind::Invalid, what)
-        })
     }
 
     /// The stems to separate when `wanted` are wanted: all of them, where all are there already.

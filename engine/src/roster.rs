@@ -2,7 +2,7 @@
 //! by hand.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -11,7 +11,7 @@ use crate::{
     engine::EngineConfig,
     error::{Error, ErrorKind, Result},
     model::{
-        self, ModelInfo, Quality, Separator, Stem,
+        self, ModelInfo, NoProgress, Quality, Separator, Stem,
         checkpoint::{Checkpoint, MAX_FILE_BYTES},
         htdemucs::{Config, Htdemucs, Profile},
     },
@@ -30,15 +30,15 @@ enum Listed {
     Program(Arc<dyn Separator>),
     /// One of the catalogue.
     Installed(Htdemucs),
-    /// A file that was opened by hand.
-    File(Htdemucs),
+    /// A file that was opened by hand, and what was in it.
+    File(Htdemucs, BlobRef, PathBuf),
 }
 
 impl Listed {
     fn info(&self) -> &ModelInfo {
         match self {
             Self::Program(separator) => separator.info(),
-            Self::Installed(model) | Self::File(model) => model.info(),
+            Self::Installed(model) | Self::File(model, ..) => model.info(),
         }
     }
 
@@ -46,7 +46,7 @@ impl Listed {
     fn separator(&self) -> Arc<dyn Separator> {
         match self {
             Self::Program(separator) => Arc::clone(separator),
-            Self::Installed(model) | Self::File(model) => Arc::new(model.unloaded()),
+            Self::Installed(model) | Self::File(model, ..) => Arc::new(model.unloaded()),
         }
     }
 }
@@ -144,7 +144,8 @@ impl Roster {
         let bytes = read_bounded(path, MAX_FILE_BYTES)?;
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let config = Config::of(&Checkpoint::from_bytes(&bytes, &file)?)?;
-        let weights_hash = Model::hash_of_weights([Sha256::of(&bytes)].iter());
+        let blob = BlobRef { sha256: Sha256::of(&bytes), bytes: bytes.len() as u64 };
+        let weights_hash = Model::hash_of_weights([blob.sha256].iter());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let profile = Profile {
             name: name.clone(),
@@ -155,12 +156,12 @@ impl Roster {
             segment_frames: config.segment_frames,
             weights_hash,
         };
-        let path = path.to_owned();
+        let (path, place) = (path.to_owned(), path.to_owned());
         let separator = Htdemucs::new(profile, Box::new(move |_| Checkpoint::read(&path)));
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.retain(|listed| !matches!(listed, Listed::File(_)) || listed.info().name != name);
+        models.retain(|listed| !matches!(listed, Listed::File(..)) || listed.info().name != name);
         // Early, so that the name means this file even where an installed model has it.
-        models.insert(1, Listed::File(separator));
+        models.insert(1, Listed::File(separator, blob, place));
         Ok(name)
     }
 
@@ -203,6 +204,46 @@ impl Roster {
             };
             Error::new(ErrorKind::Invalid, what).advice(advice)
         })
+    }
+
+    /// The model called `name`, working as hard as `quality` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when there is none, or it cannot.
+    pub(crate) fn find_with(&self, name: &str, quality: Quality) -> Result<Arc<dyn Separator>> {
+        let separator = self.find(name)?;
+        if quality == Quality::default() {
+            return Ok(separator);
+        }
+        separator.with_quality(quality).ok_or_else(|| {
+            let Quality { shifts, overlap } = quality;
+            let what = format!(
+                "The model “{name}” cannot separate with {shifts} shifts and an overlap of {overlap}"
+            );
+            Error::new(ErrorKind::Invalid, what)
+        })
+    }
+
+    /// The files that the model called `name` reads for the stems `wanted`, and where they are; none
+    /// for one that is part of the program. Files that changed since are read and checked first.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Catalogue::files`].
+    pub(crate) fn blobs(&self, name: &str, wanted: &[Stem]) -> Result<Vec<(BlobRef, PathBuf)>> {
+        let own = self.read(|models| match models.iter().find(|l| l.info().name == name) {
+            Some(Listed::Program(_)) => Some(Vec::new()),
+            Some(Listed::File(_, blob, path)) => Some(vec![(*blob, path.clone())]),
+            Some(Listed::Installed(_)) | None => None,
+        });
+        if let Some(own) = own {
+            return Ok(own);
+        }
+        let paths = self.catalogue.files(name, &NoProgress)?;
+        let files = self.catalogue.entry(name)?.model.files.into_iter().zip(paths);
+        let needed = files.filter(|(file, _)| file.stem.is_none_or(|stem| wanted.contains(&stem)));
+        Ok(needed
+            .map(|(file, path)| (BlobRef { sha256: file.sha256, bytes: file.bytes }, path))
+            .collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&[Listed]) -> T) -> T {

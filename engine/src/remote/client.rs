@@ -1,16 +1,34 @@
 //! The worker's side: keeps a connection to every main PC it is paired with, and has a [`Workshop`]
 //! do what they order.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod blob;
+mod chunk;
+mod dial;
+mod session;
+mod shared;
 
-use super::{Identity, Peers};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn::Endpoint;
+use tokio::{runtime::Runtime, time::timeout};
+
+use self::shared::{Shared, Stage};
+use super::{Identity, Peers, runtime};
 use crate::{
     crew::{DeviceId, Signal},
-    error::Result,
-    protocol::{BlobRef, ChunkOrder, Hello, ModelOrder, Running},
+    error::{Error, ErrorKind, Result},
+    protocol::{BlobRef, ChunkOrder, Hello, ModelOrder, Running, code},
     scheduler::Cause,
     song::Wake,
 };
+
+/// How long main PCs have to acknowledge what is handed back to them.
+const HAND_BACK: Duration = Duration::from_secs(2);
 
 /// Who does the work on a worker. Called from the client's own threads; only [`Self::compute`] and
 /// [`Self::hello`] must return at once.
@@ -112,36 +130,76 @@ pub struct ClientConfig {
 }
 
 /// A worker's connections. Dropping it ends them.
-pub struct Client {}
+pub struct Client {
+    shared: Arc<Shared>,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
 
 impl Client {
     /// Connects to every main PC, again and again.
     ///
     /// # Errors
     /// When no socket or thread can be had.
-    pub fn start(_config: ClientConfig, _workshop: Arc<dyn Workshop>) -> Result<Self> {
-        todo!()
+    pub fn start(config: ClientConfig, workshop: Arc<dyn Workshop>) -> Result<Self> {
+        let runtime = runtime::start("remote main PCs")?;
+        let endpoint = {
+            let _runtime = runtime.enter();
+            // IPv6 is switched off on some computers.
+            let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+            let socket = |ip| Endpoint::client(SocketAddr::new(ip, 0));
+            any.into_iter().map(socket).reduce(Result::or).unwrap_or_else(|| socket(any[1]))
+        };
+        let endpoint = endpoint.map_err(|e| {
+            Error::new(ErrorKind::Network, format!("Cannot connect to other computers: {e}"))
+                .caused_by(e)
+                .advice("Check the network, then try again")
+        })?;
+        let shared = Arc::new(Shared::new(config, workshop, endpoint));
+        runtime.spawn(dial::keep(Arc::clone(&shared)));
+        Ok(Self { shared, runtime: Some(runtime) })
     }
 
     /// How it stands with each main PC.
     pub fn status(&self) -> Arc<ClientStatus> {
-        todo!()
+        self.shared.status()
     }
 
     /// Has `wake` called whenever [`Self::status`] changed.
-    pub fn set_wake(&self, _wake: Wake) {
-        todo!()
+    pub fn set_wake(&self, wake: Wake) {
+        self.shared.set_wake(wake);
     }
 
     /// Tells all main PCs whether chunks are taken. Pausing hands back what is being computed.
-    pub fn set_running(&self, _running: Running) {
-        todo!()
+    pub fn set_running(&self, running: Running) {
+        let hands_back = matches!(running, Running::Paused(_));
+        self.shared.stage.send_replace(Stage { running, hands_back });
     }
 
     /// Tells all main PCs that this computer leaves, finishes chunks for at most `patience`, hands
     /// back the rest, and ends the connections.
-    pub fn leave(self, _patience: Duration) {
-        todo!()
+    pub fn leave(self, patience: Duration) {
+        let Some(runtime) = &self.runtime else { return };
+        runtime.block_on(async {
+            let idle = || self.shared.until_idle();
+            self.set_running(Running::Leaving);
+            if timeout(patience, idle()).await.is_err() {
+                self.shared.stage.send_modify(|stage| stage.hands_back = true);
+                // A main PC that does not answer any more is not waited for.
+                let _ = timeout(HAND_BACK, idle()).await;
+            }
+        });
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let endpoint = &self.shared.endpoint;
+        endpoint.close(code::DONE.into(), b"");
+        // A main PC that does not hear it notices by itself.
+        let _ = runtime.block_on(async { timeout(runtime::FAREWELL, endpoint.wait_idle()).await });
+        runtime.shutdown_timeout(runtime::FAREWELL);
     }
 }
 

@@ -1,15 +1,19 @@
 //! Spare computers as workers over QUIC. The only room that knows tokio and quinn; what leaves it is
 //! plain Rust that never waits. See "Remote workers" in ARCHITECTURE.md.
 
+mod canary;
 mod client;
 mod discovery;
 mod hub;
 mod identity;
 mod pairing;
+mod payload;
 mod peers;
+mod runtime;
 mod status;
 mod ticket;
 mod tls;
+mod wire;
 
 pub use self::{
     client::{

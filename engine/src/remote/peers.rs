@@ -116,6 +116,7 @@ impl Peers {
             if let Some(peer) = peers.iter_mut().find(|peer| peer.device == device) {
                 peer.addresses = addresses;
                 peer.accused = None;
+                peer.last_seen = Some(SystemTime::now());
                 return Ok(peer.clone());
             }
             if peers.len() >= MAX_PEERS {
