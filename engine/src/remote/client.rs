@@ -4,6 +4,7 @@
 mod blob;
 mod chunk;
 mod dial;
+mod hints;
 mod session;
 mod shared;
 

@@ -144,6 +144,7 @@ async fn tend(shared: Arc<Shared>, device: DeviceId) {
         };
         tokio::select! {
             () = sleep(jitter(pause)) => wait = wait.mul_f64(1.5).min(LAST_WAIT),
+            () = shared.hints.news_of(device) => wait = FIRST_WAIT,
             () = forgotten(&shared, device) => break,
         }
     }
@@ -166,14 +167,17 @@ async fn try_once(shared: &Arc<Shared>, peer: &Peer) -> End {
 /// The first address that answers with the right key.
 async fn dial(shared: &Shared, peer: &Peer) -> Result<(Connection, SocketAddr), End> {
     let device = peer.device;
-    let known = Arc::new(move |other: DeviceId| other == device);
-    let Ok(tls) = tls::client_config(&shared.identity, known, ALPN_WORK) else {
+    let is_it = Arc::new(move |other: DeviceId| other == device);
+    let Ok(tls) = tls::client_config(&shared.identity, is_it, ALPN_WORK) else {
         return Err(End::Unreached);
     };
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(runtime::worker_transport());
     let mut tries = JoinSet::new();
-    for &address in peer.addresses.iter().take(MAX_ADDRESSES) {
+    let mut addresses = shared.hints.of(device);
+    addresses.retain(|address| !peer.addresses.contains(address));
+    let known = peer.addresses.iter().copied();
+    for address in known.chain(addresses).take(MAX_ADDRESSES) {
         // The name is not sent and not looked at: the key says who it is.
         match shared.endpoint.connect_with(config.clone(), address, "stemhive") {
             Ok(connecting) => {

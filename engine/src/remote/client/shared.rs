@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use quinn::Endpoint;
 use tokio::sync::watch;
 
-use super::{ClientConfig, ClientStatus, MainState, MainStatus, Workshop};
+use super::{ClientConfig, ClientStatus, MainState, MainStatus, Workshop, hints::Hints};
 use crate::{
     crew::DeviceId,
     protocol::Running,
@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub(super) peers: Peers,
     pub(super) workshop: Arc<dyn Workshop>,
     pub(super) endpoint: Endpoint,
+    pub(super) hints: Hints,
     pub(super) stage: watch::Sender<Stage>,
     /// Chunks that are not answered yet, of all main PCs.
     chunks: watch::Sender<usize>,
@@ -55,6 +56,7 @@ impl Shared {
             peers: config.peers,
             workshop,
             endpoint,
+            hints: if config.discover { Hints::search() } else { Hints::default() },
             stage: watch::channel(Stage { running, hands_back }).0,
             chunks: watch::channel(0).0,
             mains: Mutex::default(),
