@@ -91,11 +91,10 @@ pub enum PairRefusal {
         /// Version of its program.
         program: String,
     },
-    /// It cannot keep the result.
-    Trouble {
-        /// Why, to show.
-        what: String,
-    },
+    /// It is paired with as many computers as it can be.
+    Full,
+    /// It cannot keep the result. Why is nobody's business who is not paired: it may name a path.
+    Trouble,
     /// The message made no sense.
     Nonsense,
 }

@@ -276,7 +276,7 @@ async fn by_ticket(
         Ok(Redeemed::Before) => PairRefusal::TicketUsed,
         Ok(Redeemed::TooOld) => PairRefusal::TicketExpired,
         Ok(Redeemed::Unknown) => PairRefusal::TicketUnknown,
-        Err(error) => PairRefusal::Trouble { what: error.what },
+        Err(error) => trouble(&error),
     };
     Ok(refused(refusal))
 }
@@ -338,7 +338,7 @@ impl Attempt {
             Ok(peer)
         })
         .await;
-        let what = match kept {
+        let refusal = match kept {
             Ok(Ok(_)) => {
                 self.desk.change(|state| {
                     let is_ours = state.opened == self.opened;
@@ -348,10 +348,19 @@ impl Attempt {
                 });
                 return PairAnswer::Welcome { tag, name: self.desk.name.clone() };
             }
-            Ok(Err(error)) => error.what,
-            Err(error) => error.to_string(),
+            Ok(Err(error)) => trouble(&error),
+            Err(error) => trouble(&error),
         };
-        refused(PairRefusal::Trouble { what })
+        refused(refusal)
+    }
+}
+
+/// What to say when the disk does not do its part, which is told here only.
+fn trouble(error: &(dyn std::error::Error + 'static)) -> PairRefusal {
+    tracing::warn!(%error, "a computer proved itself but cannot be paired");
+    match error.downcast_ref::<Error>() {
+        Some(error) if error.kind == ErrorKind::TooLarge => PairRefusal::Full,
+        _ => PairRefusal::Trouble,
     }
 }
 

@@ -165,8 +165,7 @@ async fn meet(
 ) -> Result<Main> {
     let (endpoint, connection) = dial(identity, addresses, secret).await?;
     let outcome = talk(identity, name, &connection, secret).await;
-    let code = if outcome.is_ok() { code::DONE } else { code::NONSENSE };
-    connection.close(code.into(), b"");
+    connection.close(code::DONE.into(), b"");
     // So that the other side hears of it; it would find out by itself.
     let _ = timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
     outcome
@@ -367,11 +366,16 @@ fn refusal(answer: PairAnswer) -> Error {
                 let older = if version > VERSION { "this computer" } else { "the main PC" };
                 (ErrorKind::Unsupported, what, format!("Update {older}"))
             }
-            PairRefusal::Trouble { what } => {
-                let reason: String = what.chars().filter(|c| !c.is_control()).take(200).collect();
-                let what = format!("The main PC cannot add this computer: {reason}");
-                (ErrorKind::Denied, what, "Try again when that is mended".to_owned())
-            }
+            PairRefusal::Full => (
+                ErrorKind::Denied,
+                "The main PC is paired with as many computers as it can be".to_owned(),
+                "Forget one there that is not used any more".to_owned(),
+            ),
+            PairRefusal::Trouble => (
+                ErrorKind::Denied,
+                "The main PC cannot write down that it knows this computer".to_owned(),
+                "See that its disk is not full, and try again".to_owned(),
+            ),
             PairRefusal::Nonsense => nonsense(),
         },
         PairAnswer::Share(_) | PairAnswer::Welcome { .. } => nonsense(),

@@ -31,7 +31,7 @@ use crate::{
         code,
     },
     remote::{
-        Identity, PairingStage, Peer, Peers, Ticket,
+        Identity, MAX_PEERS, PairingStage, Peer, Peers, Ticket,
         tls::{client_config, server_config},
     },
 };
@@ -439,6 +439,26 @@ fn many_at_once_are_paired_one_after_the_other() {
         }
     });
     assert_eq!(main.paired().len(), 4);
+}
+
+#[test]
+fn a_main_pc_that_is_full_or_cannot_write_says_so_and_no_more() {
+    let (main, worker) = (MainPc::new(), Worker::new());
+    for n in 0..MAX_PEERS as u8 {
+        main.peers.add(DeviceId([n; 32]), "Other", vec![]).unwrap();
+    }
+    main.desk.start().unwrap();
+    let outcome = worker.by_code(main.address, &main.code());
+    assert_refused(outcome, ErrorKind::Denied, "as many computers as it can be");
+    assert!(main.desk.is_open(), "that was no wrong try");
+    assert_eq!(main.stage(), PairingStage::Waiting);
+
+    let ticket = main.desk.ticket(vec![main.address]).unwrap();
+    std::fs::write(main.dir.path().join("tickets.json"), "[{").unwrap();
+    let error = assert_refused(worker.by_ticket(&ticket), ErrorKind::Denied, "cannot write down");
+    let dir = main.dir.path().to_string_lossy().into_owned();
+    assert!(!format!("{error:?}").contains(&dir));
+    assert_eq!(worker.peers.list(), []);
 }
 
 #[test]
