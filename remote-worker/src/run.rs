@@ -1,6 +1,7 @@
 //! A worker at work: connections, manners, log and status, until it is told to stop.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -131,21 +132,26 @@ impl AtWork {
     fn work(&mut self, identity: &Identity, bell: &Bell) -> Result<()> {
         let mut looked: Option<Instant> = None;
         while !bell.is_told_to_end() {
-            if let Err(error) = self.peers.refresh() {
-                self.log.error(&error);
-            }
-            if self.client.is_none() && !self.peers.list().is_empty() {
-                self.connect(identity, bell)?;
-            }
             if looked.is_none_or(|at| at.elapsed() >= MANNERS_EVERY) {
                 self.mind_manners();
                 looked = Some(Instant::now());
+            }
+            if self.client.is_none() && self.is_paired() {
+                self.connect(identity, bell)?;
             }
             self.tell_changes();
             self.write_status(None);
             bell.wait(TICK);
         }
         Ok(())
+    }
+
+    /// Whether a main PC is on the list by now; a client looks for itself.
+    fn is_paired(&self) -> bool {
+        if let Err(error) = self.peers.refresh() {
+            self.log.error(&error);
+        }
+        !self.peers.list().is_empty()
     }
 
     fn connect(&mut self, identity: &Identity, bell: &Bell) -> Result<()> {
@@ -158,7 +164,6 @@ impl AtWork {
         let client = Client::start(config, self.shop.clone())?;
         client.set_wake(bell.waker());
         self.client = Some(client);
-        self.told = None;
         Ok(())
     }
 
@@ -180,7 +185,10 @@ impl AtWork {
             _ if was_paused => self.log.say("resumed", json!({}), || "Works again".to_owned()),
             _ => {}
         }
-        // First no more orders, then what runs is handed back; and the other way round.
+        // The shop works whenever main PCs were told so.
+        if running == Running::Ready {
+            self.shop.set_running(running);
+        }
         if let Some(client) = &self.client {
             client.set_running(running);
         }
@@ -207,14 +215,17 @@ impl AtWork {
         };
         let state = state.unwrap_or(match &paused {
             Some(_) => "paused",
-            None if self.client.is_none() => "unpaired",
+            None if self.seen.mains.is_empty() => "unpaired",
             None if shop.chunks_running > 0 => "working",
             None => "ready",
         });
-        let mut refused = shop.refused;
+        let mut refused = BTreeMap::new();
         for (why, count) in self.seen.mains.iter().flat_map(|main| &main.refused) {
-            let known = refused.entry(why.clone()).or_default();
-            *known = (*known).max(*count);
+            *refused.entry(why.clone()).or_default() += count;
+        }
+        // What the shop alone knows: models, above all.
+        for (why, count) in shop.refused {
+            refused.entry(why).or_insert(count);
         }
         let status = Status {
             pid: std::process::id(),

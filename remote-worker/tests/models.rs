@@ -1,6 +1,8 @@
 //! Files of models that a main PC sends: resumed, checked, refused.
 
 mod rig;
+#[path = "../../engine/tests/small_disk/mod.rs"]
+mod small_disk;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use engine::{
     remote::{Prepared, Workshop},
 };
 use rig::{MainPc, Ordered, chunk_order, computed_here, input, shop_config};
+use small_disk::{run_on_small_disk, small_disk};
 use stemhive_worker::{
     log::Log,
     shop::{Allowed, Shop},
@@ -144,4 +147,21 @@ fn models_outside_the_list_need_the_owners_word() {
     (other.files, other.hash[3]) = (vec![huge], 77);
     assert_eq!(shop.prepare(&other), Prepared::Lacks(vec![huge]));
     assert_eq!(shop.receive(&huge).err().unwrap().kind, ErrorKind::TooLarge);
+}
+
+#[test]
+fn on_a_small_disk() {
+    let Some(disk) = small_disk() else { return };
+    let main = MainPc::new();
+    let shop = shop_with(&disk, &main, true);
+    assert_eq!(shop.prepare(&main.order()), Prepared::Lacks(vec![main.blob]));
+    let error = shop.receive(&main.blob).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::DiskFull);
+    assert!(error.advice.unwrap().contains("models"));
+}
+
+#[test]
+fn a_file_for_which_there_is_no_room_does_not_begin_to_come() {
+    // Some is always left free, more than this disk has.
+    run_on_small_disk("on_a_small_disk", "32m");
 }
