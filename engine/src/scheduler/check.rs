@@ -7,8 +7,12 @@
 use super::{Comm, Lease, Phase, State, Worker, WorkerId};
 use crate::plan::first_chunk_at;
 
-/// One result in so many is checked of workers that passed before.
+/// One result in so many is checked of workers that passed before, unless too many wait already.
 pub const CHECK_ONE_IN: u64 = 32;
+
+/// With so many results waiting to be checked no later one is picked: where there are many workers
+/// the local one would do nothing else, and the job wait for it in the end.
+const MOST_WAITING: usize = 2;
 
 /// Times a local worker may fail on a chunk before the held result is taken as it is: better than
 /// none.
@@ -70,7 +74,8 @@ impl State {
             return self.accept(comm, lease);
         };
         let is_first = on_probation && self.count_first_check(worker, scrutiny.first);
-        if !on_probation && !scrutiny.samples(chunk) {
+        let is_picked = scrutiny.samples(chunk) && self.unchecked.len() < MOST_WAITING;
+        if !on_probation && !is_picked {
             return self.accept(comm, lease);
         }
         let state = &mut self.chunks[chunk];

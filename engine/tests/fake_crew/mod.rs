@@ -55,7 +55,7 @@ pub struct FakeCrew {
 }
 
 pub fn device(letter: usize) -> DeviceId {
-    DeviceId([letter as u8 * 37; 32])
+    DeviceId([(letter as u8).wrapping_mul(37); 32])
 }
 
 impl FakeCrew {
