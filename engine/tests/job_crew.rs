@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Gate, TestSeparator, pool, request, results, song, spec, start};
+use common::{Gate, TestSeparator, copy_folder, pool, request, results, song, spec, start};
 use engine::{
     crew::{PauseReason, Standing},
     job::{self, ChunkState, JobHandle, JobPhase, JobRequest, JobStatus, WorkerActivity},
@@ -123,21 +123,29 @@ fn others_help_are_named_and_are_remembered() {
     assert_eq!(who(&again).iter().collect::<Vec<_>>(), helped);
 }
 
+/// Right for its first two chunks, which are compared, and wrong from then on.
+fn turns() -> Temper {
+    Arc::new(|n, _| if n < 2 { Act::Compute } else { Act::Lie })
+}
+
 #[test]
 fn what_is_wrong_is_found_late_and_all_of_it_computed_again() {
     let home = tempfile::tempdir().unwrap();
-    let song = song(home.path(), 2, 70_000);
+    let song = song(home.path(), 2, 140_000);
     let reference = reference(home.path(), &song);
     for (name, breaks_off) in [("whole", false), ("broken off", true)] {
         let dir = home.path().join(name);
         let (gate, crew) = (Arc::new(Gate::default()), FakeCrew::new());
-        crew.join(1, 1, always(Act::Lie));
+        crew.join(1, 1, turns());
         let separator = gated(&gate);
         let plain = request(&song, &separator, &dir, &pool(1));
+        // Enough for this computer to find the first ones right.
+        gate.open(8);
         let (job, watcher) = Watcher::start(with_crew(plain, &crew));
-        // Nothing is compared yet; most of the song is there, and wrong. Some of it is final.
-        let is_final = || std::fs::read_dir(dir.join("chunks")).unwrap().count() < 80;
-        watcher.until(&job, |status| status.committed() >= 97 && is_final());
+        // Most of the song is there, and wrong, and some of it is final.
+        let files = || std::fs::read_dir(dir.join("chunks")).unwrap().count();
+        watcher.until(&job, |status| status.committed() >= 160 && files() < 150);
+        assert_eq!(*crew.accused.lock().unwrap(), []);
         gate.open(if breaks_off { 10 } else { 1_000 });
         watcher.until(&job, |_| !crew.accused.lock().unwrap().is_empty());
         let status = watcher.until(&job, |status| status.workers[1].chunks_done == 0);
@@ -147,16 +155,43 @@ fn what_is_wrong_is_found_late_and_all_of_it_computed_again() {
         ));
         if breaks_off {
             drop(job);
-            let status = start(&song, &free(), &dir, &pool(2)).wait();
-            assert!(is_done(&status), "{:?}", status.phase);
+            // Even without the end of its journal the job knows what is wrong.
+            let journal = std::fs::read(dir.join("journal")).unwrap();
+            for n in 0..=12 {
+                let copy = home.path().join(format!("cut {n}"));
+                copy_folder(&dir, &copy);
+                std::fs::write(copy.join("journal"), &journal[..journal.len() * n / 12]).unwrap();
+                let status = start(&song, &free(), &copy, &pool(2)).wait();
+                assert!(is_done(&status), "{n}: {:?}", status.phase);
+                assert_eq!(results(&copy), reference, "cut {n}");
+            }
         } else {
             let status = job.wait();
             assert!(is_done(&status), "{:?}", status.phase);
-            assert_eq!(who(&status)[0].2, 100, "all of it is this computer's");
+            assert_eq!(who(&status)[0].2, 200, "all of it is this computer's");
+            assert_eq!(results(&dir), reference);
         }
         assert_eq!(*crew.accused.lock().unwrap(), [device(1)]);
-        assert_eq!(results(&dir), reference, "{name}");
     }
+}
+
+#[test]
+fn nothing_of_a_liar_is_taken_before_its_first_results_were_compared() {
+    let home = tempfile::tempdir().unwrap();
+    let song = song(home.path(), 2, 14_000);
+    let reference = reference(home.path(), &song);
+    let dir = home.path().join("job");
+    let (gate, crew) = (Arc::new(Gate::default()), FakeCrew::new());
+    crew.join(1, 1, always(Act::Lie));
+    let plain = request(&song, &gated(&gate), &dir, &pool(1));
+    let (job, watcher) = Watcher::start(with_crew(plain, &crew));
+    let is_waiting = |chunk: &&ChunkState| matches!(chunk, ChunkState::Running { worker: 1, progress } if *progress == 1.0);
+    watcher.until(&job, |status| status.chunks.iter().filter(is_waiting).count() >= 18);
+    assert_eq!(job.status().committed(), 0);
+    gate.open(100);
+    assert!(is_done(&job.wait()));
+    assert_eq!(results(&dir), reference);
+    assert_eq!(*crew.accused.lock().unwrap(), [device(1)]);
 }
 
 #[test]

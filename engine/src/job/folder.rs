@@ -349,18 +349,21 @@ impl Folder {
         self.journal.append(&Record::CommittedBy { chunk, device, compute_secs, hash })
     }
 
-    /// Forgets what was committed of `chunks` and joined of it, for good: after a power cut, too.
+    /// Forgets what was committed of `chunks` and joined of it, for good: after a power cut, too. Even
+    /// a journal that is cut short later does not bring it back, for the files do not fit it any more.
     ///
     /// # Errors
     /// Whatever the file system says; it is to be tried again then.
-    pub(super) fn withdraw(&mut self, chunks: &[usize]) -> Result<()> {
+    pub(super) fn withdraw(&mut self, chunks: &[usize], plan: &Plan, stems: &Stems) -> Result<()> {
         for some in chunks.chunks(WITHDRAWN_AT_ONCE) {
             let some = some.iter().map(|&chunk| chunk as u32).collect();
             self.journal.append(&Record::Withdrawn(some))?;
         }
         self.journal.sync()?;
         chunks.iter().for_each(|&chunk| self.remove_chunk(chunk));
-        Ok(())
+        let cells: BTreeSet<usize> =
+            chunks.iter().flat_map(|&chunk| plan.cells_of_chunk(chunk)).collect();
+        cells.iter().try_for_each(|&cell| stems.spoil(plan.cells()[cell].frames.start))
     }
 
     /// Notes that cells are in the stems and synced.

@@ -1,13 +1,18 @@
 //! Results of other computers are not taken on trust. The first ones of each, and a small share of
 //! the later ones, are held back until a local worker has computed the same chunk; both must be
-//! the same samples. A worker that gave a wrong result gets nothing more, and what was committed
-//! from it is computed again.
+//! the same samples. Until the first ones are found right, all others of that worker wait, too. A
+//! worker that gave a wrong result gets nothing more, and what was committed from it is computed
+//! again.
 
-use super::{Comm, Lease, Phase, State, WorkerId};
+use super::{Comm, Lease, Phase, State, Worker, WorkerId};
 use crate::plan::first_chunk_at;
 
-/// One result in so many is checked of workers that passed before.
+/// One result in so many is checked of workers that passed before, unless too many wait already.
 pub const CHECK_ONE_IN: u64 = 32;
+
+/// With so many results waiting to be checked no later one is picked: where there are many workers
+/// the local one would do nothing else, and the job wait for it in the end.
+const MOST_WAITING: usize = 2;
 
 /// Times a local worker may fail on a chunk before the held result is taken as it is: better than
 /// none.
@@ -50,36 +55,48 @@ impl State {
     }
 
     pub(super) fn is_accused(&self, id: WorkerId) -> bool {
-        self.workers.get(&id).is_some_and(|worker| worker.is_accused)
+        self.known(id).is_some_and(|worker| worker.is_accused)
     }
 
-    /// Whether the next result of `id` is one of the first, which are compared before it is believed.
+    /// Whether `id` is not believed yet: too few of its first results were found right.
     pub(super) fn is_on_probation(&self, id: WorkerId) -> bool {
-        let results = self.workers.get(&id).map_or(0, |worker| worker.results);
-        self.scrutiny.get(&id).is_some_and(|scrutiny| results < scrutiny.first)
+        let passed = self.known(id).map_or(0, |worker| worker.passed);
+        self.scrutiny.get(&id).is_some_and(|scrutiny| passed < scrutiny.first)
     }
 
-    /// Counts a result, and tells whether it is to be compared before it is taken.
-    pub(super) fn is_to_be_checked(&mut self, lease: Lease) -> bool {
+    /// Decides what becomes of a result: it is stored, or held until it is compared, or until others
+    /// of the same worker are. If a local worker computes the chunk already, that is the check.
+    pub(super) fn receive(&mut self, comm: &mut impl Comm, lease: Lease) {
+        let Lease { worker, chunk, .. } = lease;
         let someone_checks = self.workers.values().any(|worker| worker.spec.local);
-        let is_first = self.is_on_probation(lease.worker);
-        if let Some(worker) = self.workers.get_mut(&lease.worker) {
-            worker.results += 1;
+        let on_probation = self.is_on_probation(worker);
+        let Some(scrutiny) = self.scrutiny.get(&worker).copied().filter(|_| someone_checks) else {
+            return self.accept(comm, lease);
+        };
+        let is_first = on_probation && self.count_first_check(worker, scrutiny.first);
+        let is_picked = scrutiny.samples(chunk) && self.unchecked.len() < MOST_WAITING;
+        if !on_probation && !is_picked {
+            return self.accept(comm, lease);
         }
-        let samples = |scrutiny: &Scrutiny| is_first || scrutiny.samples(lease.chunk);
-        someone_checks && self.scrutiny.get(&lease.worker).is_some_and(samples)
-    }
-
-    /// Keeps a result until it can be compared. If a local worker computes the chunk already, that is
-    /// the check.
-    pub(super) fn hold(&mut self, comm: &mut impl Comm, lease: Lease) {
-        let chunk = lease.chunk;
-        self.chunks[chunk].phase = Phase::Checking;
-        self.chunks[chunk].held = Some(lease);
+        let state = &mut self.chunks[chunk];
+        state.phase = Phase::Checking;
+        state.held = Some(lease);
+        state.waits = on_probation && !is_first;
         let locals: Vec<WorkerId> =
             self.workers.keys().copied().filter(|&id| self.is_local(id)).collect();
         self.revoke_where(comm, |id, running| running.chunk == chunk && !locals.contains(&id));
         self.requeue_if_unleased(chunk);
+    }
+
+    /// Whether another of a worker's first results is to be checked; counts it if so.
+    fn count_first_check(&mut self, id: WorkerId, first: u32) -> bool {
+        match self.known_mut(id) {
+            Some(worker) if worker.first_checks < first => {
+                worker.first_checks += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A local worker computed a chunk whose result is held.
@@ -88,34 +105,78 @@ impl State {
         if comm.agree(held, local) {
             self.accept(comm, held);
             comm.discard(local);
-            return;
-        }
-        self.accept(comm, local);
-        comm.discard(held);
-        let known = self.workers.get_mut(&held.worker).or_else(|| self.left.get_mut(&held.worker));
-        if let Some(worker) = known
-            && !worker.is_accused
-        {
-            worker.is_accused = true;
-            let given: Vec<usize> = worker.running.iter().map(|running| running.chunk).collect();
-            self.revoke_where(comm, |id, _| id == held.worker);
-            for chunk in given {
-                self.requeue_if_unleased(chunk);
+            if let Some(worker) = self.known_mut(held.worker) {
+                worker.passed += 1;
             }
-            comm.accuse(held.worker);
+            if !self.is_on_probation(held.worker) {
+                for lease in self.waiting(held.worker) {
+                    self.accept_held(comm, lease);
+                }
+            }
+        } else {
+            self.accept(comm, local);
+            comm.discard(held);
+            self.condemn(comm, held.worker);
         }
     }
 
-    /// Takes a held result as it is when checking it failed too often.
+    /// A worker gave a wrong result: it gets nothing more and nothing of it is kept.
+    fn condemn(&mut self, comm: &mut impl Comm, id: WorkerId) {
+        let Some(worker) = self.known_mut(id).filter(|worker| !worker.is_accused) else { return };
+        worker.is_accused = true;
+        let given: Vec<usize> = worker.running.iter().map(|running| running.chunk).collect();
+        self.revoke_where(comm, |other, _| other == id);
+        for lease in self.waiting(id) {
+            comm.discard(lease);
+            let state = &mut self.chunks[lease.chunk];
+            state.held = None;
+            state.waits = false;
+            state.phase = Phase::Leased;
+            self.requeue_if_unleased(lease.chunk);
+        }
+        given.into_iter().for_each(|chunk| _ = self.requeue_if_unleased(chunk));
+        comm.accuse(id);
+    }
+
+    /// Results of a worker that wait until it is believed.
+    fn waiting(&self, id: WorkerId) -> Vec<Lease> {
+        let held = self.chunks.iter().filter(|chunk| chunk.waits).filter_map(|chunk| chunk.held);
+        held.filter(|lease| lease.worker == id).collect()
+    }
+
+    fn accept_held(&mut self, comm: &mut impl Comm, lease: Lease) {
+        self.chunks[lease.chunk].held = None;
+        self.accept(comm, lease);
+    }
+
+    /// Takes a held result as it is when checking it failed too often. Another one of the same worker
+    /// is checked in its place.
     pub(super) fn end_vain_check(&mut self, comm: &mut impl Comm, chunk: usize) {
         let state = &self.chunks[chunk];
         let in_vain = state.failures.iter().filter(|&&(id, _)| self.is_local(id)).count();
-        if state.phase == Phase::Checking
-            && in_vain >= VAIN_CHECKS
-            && let Some(held) = self.chunks[chunk].held.take()
-        {
-            self.accept(comm, held);
+        let Some(held) = state.held.filter(|_| in_vain >= VAIN_CHECKS) else { return };
+        self.accept_held(comm, held);
+        if self.is_on_probation(held.worker) {
+            match self.waiting(held.worker).first() {
+                Some(next) => {
+                    self.chunks[next.chunk].waits = false;
+                    self.requeue_if_unleased(next.chunk);
+                }
+                None => {
+                    if let Some(worker) = self.known_mut(held.worker) {
+                        worker.first_checks = worker.first_checks.saturating_sub(1);
+                    }
+                }
+            }
         }
+    }
+
+    fn known(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id).or_else(|| self.left.get(&id))
+    }
+
+    fn known_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.workers.get_mut(&id).or_else(|| self.left.get_mut(&id))
     }
 
     /// The held result nearest to the playhead that nobody computes again yet.

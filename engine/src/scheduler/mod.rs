@@ -133,8 +133,10 @@ struct Chunk {
     alone: bool,
     /// A second copy was handed out.
     copied: bool,
-    /// The result that is being checked.
+    /// The result that is being checked, or waits until others are.
     held: Option<Lease>,
+    /// It waits.
+    waits: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +178,7 @@ impl State {
             alone: false,
             copied: false,
             held: None,
+            waits: false,
         };
         let mut state = Self {
             chunks: vec![chunk; segments.len()],
@@ -327,11 +330,7 @@ impl State {
                     Phase::Failed => self.unfinished += 1,
                     _ => {}
                 }
-                if self.is_to_be_checked(lease) {
-                    self.hold(comm, lease);
-                } else {
-                    self.accept(comm, lease);
-                }
+                self.receive(comm, lease);
             }
         }
         self.assign(comm, now);
@@ -341,6 +340,7 @@ impl State {
     fn accept(&mut self, comm: &mut impl Comm, lease: Lease) {
         let chunk = lease.chunk;
         self.chunks[chunk].phase = Phase::Received;
+        self.chunks[chunk].waits = false;
         self.unchecked.remove(&chunk);
         self.revoke_where(comm, |_, running| running.chunk == chunk);
         comm.store(lease);
@@ -576,7 +576,7 @@ impl State {
         if !self.leases().any(|(lease, _)| lease.chunk == chunk) {
             match self.chunks[chunk].phase {
                 Phase::Leased => self.make_pending(chunk),
-                Phase::Checking => _ = self.unchecked.insert(chunk),
+                Phase::Checking if !self.chunks[chunk].waits => _ = self.unchecked.insert(chunk),
                 _ => {}
             }
         }

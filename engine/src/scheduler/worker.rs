@@ -61,8 +61,10 @@ pub(super) struct Worker {
     pub(super) is_leaving: bool,
     /// A result of its was wrong.
     pub(super) is_accused: bool,
-    /// Results that were taken or held to be checked.
-    pub(super) results: u32,
+    /// First results that are being checked, or were.
+    pub(super) first_checks: u32,
+    /// Those of them that were right.
+    pub(super) passed: u32,
     secs_per_frame: Option<f64>,
     strikes: u32,
     quarantines: u32,
@@ -77,7 +79,8 @@ impl Worker {
             running: Vec::new(),
             is_leaving: false,
             is_accused: false,
-            results: 0,
+            first_checks: 0,
+            passed: 0,
             secs_per_frame: None,
             strikes: 0,
             quarantines: 0,
@@ -89,8 +92,9 @@ impl Worker {
     /// The same worker when it is there again: speed and trust stay its own, but whoever was accused
     /// begins anew.
     pub(super) fn back_as(self, spec: WorkerSpec) -> Self {
-        let results = if self.is_accused { 0 } else { self.results };
-        Self { spec, is_leaving: false, is_accused: false, results, ..self }
+        let (first_checks, passed) =
+            if self.is_accused { (0, 0) } else { (self.first_checks, self.passed) };
+        Self { spec, is_leaving: false, is_accused: false, first_checks, passed, ..self }
     }
 
     fn slots(&self) -> usize {

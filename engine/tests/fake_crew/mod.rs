@@ -55,7 +55,7 @@ pub struct FakeCrew {
 }
 
 pub fn device(letter: usize) -> DeviceId {
-    DeviceId([letter as u8 * 37; 32])
+    DeviceId([(letter as u8).wrapping_mul(37); 32])
 }
 
 impl FakeCrew {
@@ -99,6 +99,18 @@ impl FakeCrew {
         self.poke();
     }
 
+    /// A connection is gone; there may be another one by now.
+    fn miss(&self, member: &FakeMember) {
+        let computers = self.computers.lock().unwrap().clone();
+        let is_it = |present: &&Present| {
+            let current = present.member.as_ref().map(Arc::as_ptr);
+            current.is_some_and(|current| std::ptr::addr_eq(current, member))
+        };
+        if let Some(present) = computers.iter().find(is_it) {
+            self.stand(present.letter, Standing::Away, None);
+        }
+    }
+
     fn poke(&self) {
         let watchers: Vec<Wake> =
             self.watchers.lock().unwrap().iter().map(|(_, wake)| Arc::clone(wake)).collect();
@@ -134,7 +146,6 @@ impl Crew for FakeCrew {
 
 /// A computer with a thread per slot.
 struct FakeMember {
-    letter: usize,
     slots: usize,
     proven: bool,
     crew: Weak<FakeCrew>,
@@ -149,7 +160,6 @@ impl FakeMember {
     fn start(crew: &Arc<FakeCrew>, letter: usize, slots: usize, temper: Temper) -> Arc<dyn Member> {
         let (orders, inbox) = bounded(slots + 1);
         let member = Arc::new(Self {
-            letter,
             slots,
             proven: crew.proven.load(Ordering::SeqCst),
             crew: Arc::downgrade(crew),
@@ -190,7 +200,7 @@ impl FakeMember {
             started();
             self.lose(Box::new(|| {}), ended);
             if let Some(crew) = self.crew.upgrade() {
-                crew.stand(self.letter, Standing::Away, None);
+                crew.miss(self);
             }
             return;
         }

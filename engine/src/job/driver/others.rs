@@ -188,7 +188,7 @@ impl Driver {
         let theirs = self.ledger.done_by(worker);
         let name = self.ledger.name(worker);
         tracing::warn!("{name} gave a wrong result: {} pieces are withdrawn", theirs.len());
-        self.folder.withdraw(&theirs)?;
+        self.folder.withdraw(&theirs, &self.inputs.plan, &self.stems)?;
         if let (Some(others), Some(device)) = (&self.others, self.ledger.device(worker)) {
             others.crew.accuse(device, &others.work);
         }
