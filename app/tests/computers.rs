@@ -119,7 +119,7 @@ fn separating_together() {
 
 #[test]
 fn every_way_to_stand() {
-    let size = vec2(304.0, 1900.0);
+    let size = vec2(304.0, 2040.0);
     let mut harness = harness(size, true, everyone(), |ui, state| {
         let song = state.song().expect("a song");
         views::side_panel::side_panel_ui(ui, state, song, &mut Vec::new());

@@ -17,7 +17,7 @@ use engine::{
 };
 use stemhive::update::settings;
 
-use super::context::Context;
+use super::{context::Context, workers};
 
 /// Where Stemhive keeps what it works on.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,6 +104,10 @@ pub(super) struct ModelArgs {
     /// Threads to compute with [default: all but one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    /// Other computers that help: all, none, or some of `stemhive workers list` by name.
+    #[arg(long, value_name = "all|none|NAME,NAME", default_value = "all")]
+    workers: String,
 }
 
 impl ModelArgs {
@@ -111,10 +115,17 @@ impl ModelArgs {
         self.threads.map(usize::from)
     }
 
-    /// The model, or `None` after telling why the file that was named holds none. Ends the process
-    /// with a usage error when there is no such model.
+    /// The model and who computes, or `None` after telling what cannot be read. Ends the process
+    /// with a usage error when there is no such model or computer.
     pub(super) fn choose(&self, context: &Context, engine: &Engine) -> Option<Choice> {
         let quality = Quality { shifts: self.shifts, overlap: self.overlap };
+        let workers = match workers::chosen(&self.workers, engine) {
+            Ok(workers) => workers,
+            Err(error) => {
+                context.reporter.failed(&error);
+                return None;
+            }
+        };
         let Some(name) = &self.model else {
             return Some(Choice {
                 model: engine.default_model().name,
@@ -124,11 +135,11 @@ impl ModelArgs {
         };
         let models = engine.models();
         if models.iter().any(|model| &model.name == name) {
-            return Some(Choice { model: name.clone(), quality, workers: Chosen::All });
+            return Some(Choice { model: name.clone(), quality, workers });
         }
         if Path::new(name).is_file() {
             return match engine.open_model(Path::new(name)) {
-                Ok(model) => Some(Choice { model, quality, workers: Chosen::All }),
+                Ok(model) => Some(Choice { model, quality, workers }),
                 Err(error) => {
                     context.reporter.failed(&error);
                     None
@@ -146,7 +157,7 @@ impl ModelArgs {
     }
 }
 
-/// A model and how hard it works.
+/// A model, how hard it works, and where.
 pub(super) struct Choice {
     pub(super) model: String,
     pub(super) quality: Quality,

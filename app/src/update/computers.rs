@@ -138,7 +138,10 @@ fn follow(pairing: &mut Pairing, state: &mut State, now: Instant, dt_secs: f32) 
     if pairing.said.as_ref() != Some(&open.stage) {
         pairing.said = Some(open.stage.clone());
         match &open.stage {
-            PairingStage::WrongCode { tries_left } => say(state, wrong_code(*tries_left)),
+            PairingStage::WrongCode { tries_left } => {
+                let left = units::tries(*tries_left);
+                say(state, format!("Someone typed a wrong code. {left} left."));
+            }
             PairingStage::Closed => say(state, "Three wrong codes. Pairing is closed."),
             PairingStage::Waiting | PairingStage::Paired(_) => {}
         }
@@ -148,16 +151,6 @@ fn follow(pairing: &mut Pairing, state: &mut State, now: Instant, dt_secs: f32) 
     {
         say(state, text);
     }
-}
-
-/// What to say of a wrong code.
-pub(crate) fn wrong_code(tries_left: u32) -> String {
-    let tries = match tries_left {
-        1 => "One try".to_owned(),
-        2 => "Two tries".to_owned(),
-        n => units::count(n as usize, "try").replace("trys", "tries"),
-    };
-    format!("Someone typed a wrong code. {tries} left.")
 }
 
 /// Speaks at 1:00, 0:30 and 0:10, once each.

@@ -25,7 +25,6 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use engine::{Result, catalogue::Fetch, engine::Engine, job::JobPhase, remote::Hub, song::Wake};
 
-pub(crate) use self::computers::wrong_code;
 use self::{
     chores::{Chores, Done},
     detail::DetailReader,

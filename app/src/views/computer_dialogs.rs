@@ -12,7 +12,7 @@ use engine::{
 };
 
 use super::{
-    computers::{ago, link_text, standing_words, steps_ui, words_ui},
+    computers::{link_text, standing_words, steps_ui, words_ui},
     dialogs::{body, footer},
     progress_band::times,
 };
@@ -20,7 +20,7 @@ use crate::{
     command::Command,
     state::{State, computers::is_usable},
     theme::{RADIUS, Theme, Type},
-    units,
+    time, units,
     widgets::{self, Button, dialog},
 };
 
@@ -58,7 +58,7 @@ pub(super) fn computer_ui(
             fact_ui(ui, "Program", about.map_or("Unknown", |about| &about.program));
             let seen = match (&computer.link, computer.last_seen) {
                 (Some(_), _) => "Now".into(),
-                (None, Some(then)) => ago(then, SystemTime::now()),
+                (None, Some(then)) => time::ago(then, SystemTime::now()),
                 (None, None) => "Never since it was paired".into(),
             };
             fact_ui(ui, "Last seen", &seen);

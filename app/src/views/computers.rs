@@ -1,7 +1,7 @@
 //! What is said of other computers, everywhere alike: how one stands, what to do about it, its
 //! link; and its row in the side panel.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use egui::{Align2, Color32, Sense, Ui, WidgetInfo, accesskit::Role, pos2, vec2};
 use engine::{
@@ -16,7 +16,7 @@ use crate::{
     icons::Icon,
     state::{Dialog, State, computers::is_usable},
     theme::{Theme, Type},
-    time, units,
+    units,
     widgets::{
         self, Button, computer_badge, focus_ring, label_color, letter_of, paint_tabular,
         progress_bar,
@@ -211,23 +211,6 @@ pub(super) fn link_text(link: &Link) -> String {
         Some(mb) => format!("{mb:.1} Mb/s, {rtt}"),
         None => rtt,
     }
-}
-
-/// "just now", "5 minutes ago", "3 days ago".
-pub(super) fn ago(then: SystemTime, now: SystemTime) -> String {
-    let secs = now.duration_since(then).unwrap_or_default().as_secs();
-    let (number, unit) = match secs {
-        0..120 => return "just now".into(),
-        120..7_200 => (secs / 60, "minute"),
-        7_200..172_800 => (secs / 3_600, "hour"),
-        _ => (secs / 86_400, "day"),
-    };
-    format!("{} ago", units::count(number as usize, unit))
-}
-
-/// "About 2:21 with it" and the like: what a song of four minutes takes.
-pub(super) fn minutes(secs: f64) -> String {
-    time::clock(secs.max(1.0))
 }
 
 /// The buttons of `steps`, each naming the computer to screen readers.
@@ -447,14 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn times_past_read_well() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let said = |secs| ago(now - Duration::from_secs(secs), now);
-        assert_eq!(said(30), "just now");
-        assert_eq!(said(130), "2 minutes ago");
-        assert_eq!(said(7_300), "2 hours ago");
-        assert_eq!(said(400_000), "4 days ago");
-        assert_eq!(ago(now + Duration::from_secs(900), now), "just now", "clocks differ");
+    fn waits_read_well() {
         assert_eq!(rough(Duration::from_secs(599)), "10 min");
         assert_eq!(rough(Duration::from_secs(3)), "1 min");
         assert_eq!(rough(Duration::from_secs(7_200)), "2 h");

@@ -20,8 +20,7 @@ use crate::{
     icons::Icon,
     state::{Dialog, State},
     theme::{RADIUS, RADIUS_CARD, Theme, Type},
-    time,
-    update::wrong_code,
+    time, units,
     widgets::{self, Button, IconButton, dialog},
 };
 
@@ -141,7 +140,9 @@ fn code_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(10.0);
     match open.stage {
         PairingStage::WrongCode { tries_left } => {
-            note_ui(ui, Icon::Warning, theme.honey_text, &wrong_code(tries_left));
+            let left = units::tries(tries_left);
+            let text = format!("Someone typed a wrong code. {left} left.");
+            note_ui(ui, Icon::Warning, theme.honey_text, &text);
         }
         PairingStage::Paired(_) => note_ui(ui, Icon::Check, theme.ok, "It is paired"),
         PairingStage::Waiting | PairingStage::Closed => {

@@ -1,7 +1,10 @@
 //! The side panel: the songs in the queue, the selection, the null test, who computed what.
 
 use egui::{Frame, Margin, Rect, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
-use engine::job::{JobPhase, JobStatus, NullTest, WorkerActivity};
+use engine::{
+    crew::Standing,
+    job::{JobPhase, JobStatus, NullTest, WorkerActivity},
+};
 
 use super::{
     at, at_right, column, computers,
@@ -280,7 +283,10 @@ fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
                     format!("{} · {done}", units::count(worker.threads, "thread"))
                 }
                 Some(link) if usable => format!("{link} · {done}"),
-                _ if worker.chunks_done > 0 => format!("{done}, kept"),
+                // Of one that was wrong nothing is kept.
+                _ if worker.chunks_done > 0 && is_trusted(&worker.activity) => {
+                    format!("{done}, kept")
+                }
                 _ => String::new(),
             },
             computer,
@@ -301,6 +307,10 @@ fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
     let mut rows: Vec<_> = of_job.chain(others).collect();
     rows.sort_by_key(|row| row.letter);
     rows
+}
+
+fn is_trusted(activity: &WorkerActivity) -> bool {
+    !matches!(activity, WorkerActivity::Absent(Standing::SetAside { .. } | Standing::Differs))
 }
 
 fn null_test_ui(ui: &mut Ui, song: &SongView, null: NullTest) {

@@ -5,7 +5,7 @@ use egui::{Align2, Sense, Ui, WidgetInfo, accesskit::Role, pos2, vec2};
 use engine::{crew::Standing, remote::Computer};
 
 use super::{
-    computers::{link_text, minutes, standing_words, trouble_ui},
+    computers::{link_text, standing_words, trouble_ui},
     models::threads,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         computers::{cores_of, is_usable},
     },
     theme::{Theme, Type},
-    units,
+    time, units,
     widgets::{self, Button},
 };
 
@@ -127,7 +127,7 @@ fn computer_ui(
         Some(card) => {
             let secs = state.secs_if(card, SONG_SECS, computer.device, !chosen);
             let word = if chosen { "without it" } else { "with it" };
-            format!("4 minutes in {} {word}", minutes(secs))
+            format!("4 minutes in {} {word}", time::clock(secs.max(1.0)))
         }
         None => words.text.clone(),
     };
