@@ -31,6 +31,10 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "DIR", env = "STEMHIVE_DATA", global = true, hide = true)]
     pub(crate) data_dir: Option<PathBuf>,
 
+    /// UDP port at which other computers reach this one.
+    #[arg(long, value_name = "N", env = "STEMHIVE_PORT", global = true, hide = true)]
+    pub(crate) port: Option<u16>,
+
     /// List of models to use instead of the one inside the program.
     #[arg(long, value_name = "FILE", env = "STEMHIVE_MODEL_LIST", global = true, hide = true)]
     pub(crate) model_list: Option<PathBuf>,
@@ -63,6 +67,9 @@ impl StoreArgs {
         }
         if threads.is_some() {
             config.threads = threads;
+        }
+        if let Some(port) = self.port {
+            config.worker_port = port;
         }
         config.model_list.clone_from(&self.model_list);
         let settings = settings::default_path().map(|path| settings::load(&path));

@@ -17,7 +17,7 @@ use stemhive::units;
 use super::{
     Outcome,
     args::{FormatName, ModelArgs, OutputArgs, StemName, StoreArgs, usage},
-    context::{Context, Failure},
+    context::{Context, Failure, pieces_elsewhere},
     output::{SongFolders, export},
 };
 
@@ -108,12 +108,11 @@ fn who(status: &JobStatus) -> Value {
 
 /// The same in words, where it was not this computer alone.
 fn shared(status: &JobStatus) -> Option<String> {
-    let others = status.workers.iter().any(|worker| worker.letter > 0 && worker.chunks_done > 0);
     let took_part = status.workers.iter().filter(|worker| worker.chunks_done > 0);
     let parts: Vec<_> = took_part
         .map(|worker| format!("{} by {}", units::count(worker.chunks_done, "piece"), worker.name))
         .collect();
-    others.then(|| parts.join(", "))
+    (pieces_elsewhere(status) > 0).then(|| parts.join(", "))
 }
 
 /// The stems asked for, in lane order; all of the model's where none were. Ends the process with

@@ -2,11 +2,9 @@
 //! pulled out, or leads through a router that hides the worker. Skipped aloud where the system
 //! does not let us make namespaces.
 
-mod computers;
-
 use std::{path::Path, process::Command};
 
-use computers::{MainPc, Worker, separates_as_alone};
+use crate::computers::{MainPc, Worker, separates_as_alone};
 
 /// Two or three namespaces joined by virtual cables; gone with the test.
 struct Lab {

@@ -6,28 +6,14 @@ use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use integration_tests::{stemhive_path, stemhive_worker_path, synthetic_song, write_wav};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Looks until `is_so`.
-#[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// A song that keeps two slow threads busy for a while.
-pub fn song(dir: &Path, secs: usize) -> PathBuf {
+pub(crate) fn song(dir: &Path, secs: usize) -> PathBuf {
     let path = dir.join(format!("song-{secs}.wav"));
     write_wav(&path, &synthetic_song(secs * 44_100, 44_100), 44_100);
     path
@@ -48,7 +34,7 @@ fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
 /// Separates songs, longer and longer ones, until the workers had part in it, which cannot be known
 /// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of this
 /// computer alone.
-pub fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
+pub(crate) fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
     for secs in [120, 360, 1080] {
         let song = song(main.dir(), secs);
         let alone = main.path("alone");
@@ -80,19 +66,19 @@ fn program_in(namespace: Option<&str>, program: PathBuf) -> Command {
 }
 
 /// A computer with songs, and its home.
-pub struct MainPc {
+pub(crate) struct MainPc {
     home: TempDir,
     port: u16,
     namespace: Option<String>,
 }
 
 impl MainPc {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::new_in(None)
     }
 
     /// One in a network namespace.
-    pub fn new_in(namespace: Option<&str>) -> Self {
+    pub(crate) fn new_in(namespace: Option<&str>) -> Self {
         // Free a moment ago; the system hands out others first.
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let port = socket.local_addr().expect("an address").port();
@@ -100,15 +86,15 @@ impl MainPc {
         Self { home, port, namespace: namespace.map(str::to_owned) }
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.home.path()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
     }
 
-    pub fn stemhive(&self) -> Command {
+    pub(crate) fn stemhive(&self) -> Command {
         let mut command = program_in(self.namespace.as_deref(), stemhive_path());
         command
             .current_dir(self.dir())
@@ -124,7 +110,7 @@ impl MainPc {
 
     /// Runs a command to its end; what it wrote.
     #[track_caller]
-    pub fn run(&self, args: &[&str]) -> String {
+    pub(crate) fn run(&self, args: &[&str]) -> String {
         let output = self.stemhive().args(args).output().expect("stemhive runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -133,12 +119,12 @@ impl MainPc {
     }
 
     /// Everything decoded and separated so far is forgotten.
-    pub fn forget_songs(&self) {
-        self.run(&["cache", "clear", "--yes"]);
+    pub(crate) fn forget_songs(&self) {
+        self.run(&["cache", "--clear"]);
     }
 
     /// Begins to separate.
-    pub fn separate(&self, song: &Path, output: &Path, args: &[&str]) -> Job {
+    pub(crate) fn separate(&self, song: &Path, output: &Path, args: &[&str]) -> Job {
         let mut child = self
             .stemhive()
             .arg("separate")
@@ -157,7 +143,7 @@ impl MainPc {
 }
 
 /// A separation under way.
-pub struct Job {
+pub(crate) struct Job {
     child: Child,
     lines: BufReader<ChildStdout>,
     done: Option<Value>,
@@ -179,7 +165,7 @@ impl Job {
     }
 
     /// Waits until another computer did a piece; whether one did before the end.
-    pub fn wait_for_piece_elsewhere(&mut self) -> bool {
+    pub(crate) fn wait_for_piece_elsewhere(&mut self) -> bool {
         while self.done.is_none() {
             let Some(value) = self.next() else { return false };
             if pieces_elsewhere(&value) > 0 {
@@ -189,13 +175,9 @@ impl Job {
         false
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for its end, which must be good; what it told of it.
     #[track_caller]
-    pub fn finish(mut self) -> Value {
+    pub(crate) fn finish(mut self) -> Value {
         while self.next().is_some() {}
         let status = self.child.wait().expect("our child");
         let mut errors = String::new();
@@ -213,14 +195,13 @@ impl Drop for Job {
     }
 }
 
-/// Pieces that others than this computer did, as a line of `separate --json` tells.
-pub fn pieces_elsewhere(line: &Value) -> u64 {
-    let computers = line["computers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    computers.iter().filter(|c| c["letter"] != "A").filter_map(|c| c["pieces"].as_u64()).sum()
+/// Pieces that other computers did, as a line of `separate --json` tells.
+fn pieces_elsewhere(line: &Value) -> u64 {
+    line["pieces_elsewhere"].as_u64().unwrap_or(0)
 }
 
 /// A spare computer, its home, and its program while it runs.
-pub struct Worker {
+pub(crate) struct Worker {
     home: TempDir,
     name: String,
     namespace: Option<String>,
@@ -234,7 +215,7 @@ impl Worker {
         Self { home, name: name.into(), namespace, running: None }
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = program_in(self.namespace.as_deref(), stemhive_worker_path());
         command
             .current_dir(self.home.path())
@@ -245,16 +226,16 @@ impl Worker {
     }
 
     /// Paired by `stemhive workers ticket` and `stemhive-worker join --ticket`.
-    pub fn paired_by_ticket(main: &MainPc, name: &str) -> Self {
+    pub(crate) fn paired_by_ticket(main: &MainPc, name: &str) -> Self {
         Self::paired_in(main, name, None)
     }
 
     /// The same in a network namespace.
-    pub fn paired_in(main: &MainPc, name: &str, namespace: Option<&str>) -> Self {
+    pub(crate) fn paired_in(main: &MainPc, name: &str, namespace: Option<&str>) -> Self {
         let worker = Self::new(name, namespace);
         let mut waiting = main
             .stemhive()
-            .args(["workers", "ticket"])
+            .args(["workers", "ticket", "--yes"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("stemhive starts");
@@ -268,12 +249,11 @@ impl Worker {
         // It may go on to tell that the ticket was used.
         let _ = std::io::copy(&mut lines, &mut std::io::sink());
         assert!(waiting.wait().expect("our child").success());
-        main.run(&["workers", "confirm", name]);
         worker
     }
 
     /// Paired by `stemhive workers pair` and the code it shows.
-    pub fn paired_by_code(main: &MainPc, name: &str) -> Self {
+    pub(crate) fn paired_by_code(main: &MainPc, name: &str) -> Self {
         let worker = Self::new(name, None);
         let mut waiting = main
             .stemhive()
@@ -316,7 +296,7 @@ impl Worker {
     }
 
     /// Starts to work, whatever anybody does on this computer.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let child = self
             .command()
             .args(["run", "--threads", "1", "--pause-when-used", "no", "--pause-on-battery", "no"])
@@ -336,19 +316,19 @@ impl Worker {
     }
 
     /// As if the plug was pulled.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal("-KILL");
         self.running.as_mut().expect("it runs").wait().expect("our child");
         self.running = None;
     }
 
     /// As if it hung.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
 
     /// Told to end; it must do so by itself, and well.
-    pub fn stop_politely(&mut self) {
+    pub(crate) fn stop_politely(&mut self) {
         self.signal("-TERM");
         let status = self.running.as_mut().expect("it runs").wait().expect("our child");
         assert!(status.success(), "{status}");
