@@ -1,15 +1,15 @@
 //! The worker's side: goes to a main PC and proves that it knows its code or holds its ticket.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     time::{Duration, Instant},
 };
 
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportConfig, VarInt};
-use tokio::{task::JoinSet, time::timeout};
+use quinn::Connection;
+use tokio::time::timeout;
 
 use super::{
+    dial::dial,
     proof::{Channel, Keys, Pake, Role},
     tickets::key_of,
     wire::{Talk, lost},
@@ -18,14 +18,9 @@ use crate::{
     crew::DeviceId,
     error::{Error, ErrorKind, Result},
     protocol::{
-        ALPN_PAIR, DEFAULT_PORT, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal,
-        VERSION, code,
+        DEFAULT_PORT, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal, VERSION, code,
     },
-    remote::{
-        Identity, Peer, Peers, Ticket,
-        peers::printable,
-        tls::{Known, client_config},
-    },
+    remote::{Identity, Peer, Peers, Ticket, peers::printable},
 };
 
 /// How long one go at pairing may take.
@@ -34,14 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to come again while the main PC is pairing somebody else.
 const QUEUE: Duration = Duration::from_secs(10);
 
-/// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(6);
-
-/// The next address is tried as well after this time without an answer from the one before.
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-
-/// TLS alert of a server that offers none of the protocols asked for, as QUIC tells it (RFC 9001).
-const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+/// How long to wait before that.
+const COME_AGAIN: Duration = Duration::from_millis(250);
 
 /// Most addresses that are tried.
 const MAX_ADDRESSES: usize = 16;
@@ -140,7 +129,7 @@ fn join(
             let in_time = timeout(PATIENCE, meet(identity, name, &addresses, secret));
             match in_time.await.map_err(lost)? {
                 Err(error) if error.kind == ErrorKind::Busy && start.elapsed() < QUEUE => {
-                    tokio::time::sleep(NEXT_ADDRESS).await;
+                    tokio::time::sleep(COME_AGAIN).await;
                 }
                 outcome => return outcome,
             }
@@ -163,7 +152,11 @@ async fn meet(
     addresses: &[SocketAddr],
     secret: &Secret,
 ) -> Result<Main> {
-    let (endpoint, connection) = dial(identity, addresses, secret).await?;
+    let pinned = match secret {
+        Secret::Code(_) => None,
+        Secret::Ticket(ticket) => Some(ticket.device),
+    };
+    let (endpoint, connection) = dial(identity, addresses, pinned).await?;
     let outcome = talk(identity, name, &connection, secret).await;
     connection.close(code::DONE.into(), b"");
     // So that the other side hears of it; it would find out by itself.
@@ -215,111 +208,6 @@ async fn talk(
         .advice("Somebody may be between the two: pair them in a network you trust")),
         other => Err(refusal(other)),
     }
-}
-
-/// Connects to the first of the addresses that answers; the key there is not believed yet, but for
-/// a ticket it is the right one.
-async fn dial(
-    identity: &Identity,
-    addresses: &[SocketAddr],
-    secret: &Secret,
-) -> Result<(Endpoint, Connection)> {
-    let known: Arc<dyn Known> = match secret {
-        Secret::Code(_) => Arc::new(|_| true),
-        Secret::Ticket(ticket) => {
-            let main = ticket.device;
-            Arc::new(move |device| device == main)
-        }
-    };
-    let mut config = ClientConfig::new(Arc::new(client_config(identity, known, ALPN_PAIR)?));
-    config.transport_config(Arc::new(transport()));
-
-    let mut tries = JoinSet::new();
-    for (nth, address) in (0..).zip(addresses.iter().copied()) {
-        let config = config.clone();
-        tries.spawn(async move {
-            tokio::time::sleep(NEXT_ADDRESS * nth).await;
-            knock(config, address).await.map_err(|error| (nth, error))
-        });
-    }
-    let mut errors = Vec::new();
-    while let Some(outcome) = tries.join_next().await {
-        match outcome {
-            Ok(Ok(reached)) => return Ok(reached),
-            Ok(Err(error)) => errors.push(error),
-            Err(_) => {}
-        }
-    }
-    // Whoever answered says more than those who did not.
-    errors.sort_by_key(|(nth, error)| (error.kind == ErrorKind::Network, *nth));
-    Err(errors.into_iter().next().map_or_else(
-        || Error::new(ErrorKind::Invalid, "There is no address to go to"),
-        |(_, error)| error,
-    ))
-}
-
-fn transport() -> TransportConfig {
-    let mut transport = TransportConfig::default();
-    transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .keep_alive_interval(Some(Duration::from_secs(2)));
-    transport
-}
-
-async fn knock(config: ClientConfig, address: SocketAddr) -> Result<(Endpoint, Connection)> {
-    let any = match address {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let nobody = || {
-        let advice = format!(
-            "Check the address, that “Add a computer” is open there, and that its firewall allows \
-             UDP port {}",
-            address.port()
-        );
-        Error::new(ErrorKind::Network, format!("Nobody answers at {address}")).advice(advice)
-    };
-    let endpoint = Endpoint::client(any).map_err(|e| nobody().caused_by(e))?;
-    // The key says who is there, not the name.
-    let connecting =
-        endpoint.connect_with(config, address, "stemhive").map_err(|e| nobody().caused_by(e))?;
-    let connection = match timeout(HANDSHAKE, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Err(late) => return Err(nobody().caused_by(late)),
-        Ok(Err(error)) => return Err(not_let_in(address, error).unwrap_or_else(nobody)),
-    };
-    Ok((endpoint, connection))
-}
-
-/// What an answer means that ends a handshake; none if there was no answer.
-fn not_let_in(address: SocketAddr, error: ConnectionError) -> Option<Error> {
-    let same_version = "See that both have the same version of Stemhive";
-    let (kind, what, advice) = match &error {
-        ConnectionError::TimedOut | ConnectionError::Reset => return None,
-        ConnectionError::ConnectionClosed(close)
-            if u64::from(close.error_code) == NO_APPLICATION_PROTOCOL =>
-        {
-            let what = format!("The computer at {address} adds no computers now");
-            let advice =
-                format!("Press “Add a computer” there or make a new ticket. {same_version}");
-            (ErrorKind::Denied, what, advice)
-        }
-        ConnectionError::VersionMismatch => {
-            let what = format!("The computer at {address} has another version");
-            (ErrorKind::Unsupported, what, same_version.to_owned())
-        }
-        // Our own refusal: the only thing checked in a handshake is the key in a ticket.
-        ConnectionError::TransportError(_) => {
-            let what = format!("The computer at {address} is not the one that made the ticket");
-            (ErrorKind::Denied, what, "Make a new ticket there".to_owned())
-        }
-        _ => {
-            let what = format!("The computer at {address} does not want to talk");
-            (ErrorKind::Network, what, "Try again".to_owned())
-        }
-    };
-    Some(Error::new(kind, what).caused_by(error).advice(advice))
 }
 
 /// An answer that is not the one hoped for.

@@ -8,6 +8,7 @@
 //! wrong key; one that was recorded belongs to another session.
 
 mod desk;
+mod dial;
 mod join;
 mod proof;
 #[cfg(test)]
