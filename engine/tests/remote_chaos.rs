@@ -14,7 +14,7 @@ use engine::{
     protocol::Encoding,
     scheduler::Cause,
 };
-use remote_rig::{Desk, Main, Shop, Worker, stored, wait_until, work};
+use remote_rig::{Desk, Main, Shop, Worker, stored, wait_for, wait_until, work};
 
 /// A main PC and a worker with a relay in between.
 fn apart(
@@ -68,7 +68,7 @@ fn a_slow_link_is_packed_and_gives_the_same() {
     for chunk in 0..2 {
         assert_eq!(stored(desk.compute(&*member, chunk, &[0, 1])), desk.local(chunk, &[0, 1]));
     }
-    let speed = main.computer(&worker).unwrap().link.unwrap().bytes_per_sec.unwrap();
+    let speed = wait_for("its speed", || main.computer(&worker)?.link?.bytes_per_sec);
     assert!(speed < 40e6, "{speed}");
     let seen = worker.shop.chunk_orders.lock().unwrap();
     let sent: Vec<_> = seen.iter().map(|order| (order.encoding, order.pack_result)).collect();
