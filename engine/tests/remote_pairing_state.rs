@@ -93,7 +93,7 @@ fn forgetting_ends_the_connection_at_once_on_either_side() {
     let member = main.member(&one, &work);
     main.hub().forget(one.identity.device()).unwrap();
     wait_until("it to hear", || one.state() == Some(MainState::Forgotten));
-    assert!(main.computer(&one).is_none());
+    wait_until("it to be off the list", || main.computer(&one).is_none());
     assert!(main.present(&one, &work).is_none());
     let desk = Desk::new(Arc::clone(&separator), 2, 5_000);
     assert!(matches!(
@@ -138,8 +138,10 @@ fn unconfirmed_and_paused_computers_get_no_chunks() {
     let seen = main.computer(&spare).unwrap();
     assert_eq!(seen.standing, Standing::Ready);
     assert_eq!(seen.about.unwrap().threads, 4);
-    let remembered = main.peers().find(device).unwrap();
-    assert!(remembered.last_seen.is_some() && remembered.about.is_some());
+    wait_until("it to be remembered", || {
+        let peer = main.peers().find(device).unwrap();
+        peer.last_seen.is_some() && peer.about.is_some()
+    });
 }
 
 #[test]

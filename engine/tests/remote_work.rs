@@ -41,8 +41,9 @@ fn a_chunk_computed_elsewhere_is_the_same_to_the_bit() {
     for chunk in 0..desk.chunks() {
         assert_eq!(stored(desk.compute(&*member, chunk, &all)), desk.local(chunk, &all));
     }
-    let tested = main.computer(&worker).unwrap().tested_x_real_time;
-    assert!(tested.is_some_and(|speed| speed > 0.0));
+    wait_until("its speed to be shown", || {
+        main.computer(&worker).unwrap().tested_x_real_time.is_some_and(|speed| speed > 0.0)
+    });
 }
 
 #[test]

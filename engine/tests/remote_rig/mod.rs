@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use super::common::{TestSong, pool, song};
 
 /// Long enough for a computer that is busy with everything else.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until `is_so`.
 pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -55,6 +55,8 @@ pub struct Main {
     pub dir: TempDir,
     pub hub: Option<Hub>,
     pub models: Vec<Arc<dyn Separator>>,
+    /// The catalogue's models, as TOML.
+    pub manifest: String,
     pub port: u16,
 }
 
@@ -62,7 +64,8 @@ impl Main {
     /// One that is paired with these workers, which are confirmed.
     pub fn with(models: Vec<Arc<dyn Separator>>, workers: &[&Worker]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut main = Self { dir, hub: None, models, port: 0 };
+        let manifest = "model = []".to_owned();
+        let mut main = Self { dir, hub: None, models, manifest, port: 0 };
         for worker in workers {
             main.pair(worker);
         }
@@ -92,7 +95,7 @@ impl Main {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             announce: false,
         };
-        let manifest = Manifest::parse(EMPTY_MANIFEST).unwrap();
+        let manifest = Manifest::parse(&self.manifest).unwrap();
         let catalogue = Catalogue::new(self.dir.path(), manifest, Network::default(), Vec::new());
         let hub = Hub::with_models(config, pool(1), self.models.clone(), catalogue).unwrap();
         self.hub = Some(hub);
@@ -152,8 +155,6 @@ impl Main {
         }
     }
 }
-
-const EMPTY_MANIFEST: &str = "model = []";
 
 /// All of a model's stems.
 pub fn work(separator: &dyn Separator) -> Work {
@@ -234,6 +235,9 @@ pub struct Shop {
     /// How much was there already when a file was asked for.
     pub resumed_at: Mutex<Vec<u64>>,
     pub computing: Arc<AtomicUsize>,
+    pub chunk_orders: Mutex<Vec<ChunkOrder>>,
+    /// A file that is open; the next one waits for it, as it would for a lock.
+    receiving: Arc<AtomicUsize>,
 }
 
 impl Shop {
@@ -258,6 +262,8 @@ impl Shop {
             orders: Mutex::default(),
             resumed_at: Mutex::default(),
             computing: Arc::default(),
+            chunk_orders: Mutex::default(),
+            receiving: Arc::default(),
         }
     }
 
@@ -266,10 +272,17 @@ impl Shop {
     }
 }
 
-/// Counts a computation until it ends.
-struct Computing(Arc<AtomicUsize>);
+/// Counts something for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
 
-impl Drop for Computing {
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -297,7 +310,9 @@ impl Workshop for Shop {
 
     fn receive(&self, blob: &BlobRef) -> Result<Box<dyn BlobSink>> {
         let dir = self.files_dir.as_ref().unwrap();
-        let sink = FileSink { path: Self::path(dir, blob), blob: *blob };
+        wait_until("the file to be closed", || self.receiving.load(Ordering::SeqCst) == 0);
+        let _open = Counted::new(&self.receiving);
+        let sink = FileSink { path: Self::path(dir, blob), blob: *blob, _open };
         self.resumed_at.lock().unwrap().push(sink.have_bytes());
         Ok(Box::new(sink))
     }
@@ -313,8 +328,8 @@ impl Workshop for Shop {
         let model = Arc::clone(model.expect("a model that was prepared"));
         let keep: Vec<usize> = order.keep.iter().map(|&stem| stem.into()).collect();
         let input = chunk_input(&order, &input);
-        self.computing.fetch_add(1, Ordering::SeqCst);
-        let computing = Computing(Arc::clone(&self.computing));
+        let computing = Counted::new(&self.computing);
+        self.chunk_orders.lock().unwrap().push(order);
         let tamper = Arc::clone(&self.tamper);
         std::thread::spawn(move || {
             let _computing = computing;
@@ -360,6 +375,7 @@ fn chunk_input(order: &ChunkOrder, bytes: &[u8]) -> ChunkInput {
 struct FileSink {
     path: PathBuf,
     blob: BlobRef,
+    _open: Counted,
 }
 
 impl FileSink {
@@ -377,6 +393,8 @@ impl BlobSink for FileSink {
         let mut options = std::fs::OpenOptions::new();
         let mut part = options.create(true).append(true).open(self.part()).unwrap();
         part.write_all(bytes).unwrap();
+        // Slow enough to be cut.
+        std::thread::sleep(Duration::from_millis(2));
         Ok(())
     }
 

@@ -34,7 +34,7 @@ const MAX_FILES: usize = 64;
 const MAX_FILE_BYTES: u64 = 8 << 30;
 
 /// Bytes handed to the disk at once.
-const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// A file that was asked for.
 pub(super) struct Awaited {

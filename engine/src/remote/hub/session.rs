@@ -31,6 +31,9 @@ use crate::{
 /// Most works that a connection gets ready for; beyond it the oldest is forgotten.
 const MAX_WORKS: usize = 32;
 
+/// Files of earlier orders that may still be asked for.
+const MAX_FILES: usize = 256;
+
 /// Bytes of a model's file read at once.
 const BLOCK_BYTES: usize = 256 << 10;
 
@@ -95,7 +98,11 @@ impl Session {
     ) -> watch::Receiver<Option<ModelStanding>> {
         let (tell, told) = watch::channel(None);
         let mut desk = self.desk();
-        desk.files = files.iter().map(|file| (file.0.sha256.0, file.clone())).collect();
+        // A worker that is still at an earlier order may ask for its files.
+        if desk.files.len() > MAX_FILES {
+            desk.files.clear();
+        }
+        desk.files.extend(files.iter().map(|file| (file.0.sha256.0, file.clone())));
         desk.waiting = Some((model, tell));
         told
     }

@@ -276,10 +276,11 @@ impl Shared {
 
     /// Notes that `session` is or was connected just now.
     pub(super) fn note_seen(&self, session: &Session) {
+        let address = session.link().address;
         let noted = self.peers.change(session.device, |peer| {
             peer.last_seen = Some(SystemTime::now());
             peer.about = Some(session.about.clone());
-            peer.addresses = vec![session.connection.remote_address()];
+            peer.addresses = vec![address];
         });
         if let Err(error) = noted {
             tracing::warn!(%error, "what a computer said of itself is not remembered");
