@@ -272,6 +272,44 @@ fn adding_a_computer_tells_all_one_needs() {
 }
 
 #[test]
+fn dialogs_keep_the_focus_and_reach_everything() {
+    let device = testing::hub().computers[0].device;
+    let other = ["Add another", "They differ, forget it", "Name of this computer"];
+    let add = ["Copy the address", "Other addresses (2)", "Pair by ticket, no keyboard needed"];
+    let details = ["Done", "Pause: Studio-PC", "Forget Studio-PC…"];
+    for (dialog, wanted) in [
+        (Dialog::AddComputer, add),
+        (Dialog::Paired(device), other),
+        (Dialog::Computer(device), details),
+    ] {
+        let mut state = adding(PairingStage::Waiting, PairingView::default());
+        state.dialog = Some(dialog);
+        let mut harness = window(LARGE, true, state);
+        let mut stops = Vec::new();
+        for _ in 0..12 {
+            harness.key_press(Key::Tab);
+            harness.run();
+            stops.extend(focused(&harness));
+        }
+        for name in wanted {
+            assert!(stops.iter().any(|stop| stop == name), "{name} in {stops:?}");
+        }
+        assert!(!stops.iter().any(|stop| stop == "Open a song…"), "{stops:?}");
+    }
+}
+
+fn focused(harness: &Harness<'_, Asked>) -> Option<String> {
+    let mut open = vec![harness.root().accesskit_node()];
+    while let Some(node) = open.pop() {
+        if node.is_focused() {
+            return node.label();
+        }
+        open.extend(node.children());
+    }
+    None
+}
+
+#[test]
 fn wrong_codes_are_told_and_close_the_window() {
     let state = adding(PairingStage::WrongCode { tries_left: 1 }, PairingView::default());
     let harness = window(LARGE, true, state);

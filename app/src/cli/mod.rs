@@ -13,6 +13,7 @@ mod interrupt;
 mod mix;
 mod models;
 mod output;
+mod pairing;
 mod report;
 mod separate;
 mod workers;

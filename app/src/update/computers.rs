@@ -29,6 +29,8 @@ pub(super) struct Pairing {
     /// Who was paired before; unknown until the hub is open.
     known: Option<Vec<DeviceId>>,
     countdown: Countdown,
+    /// The pairing of before is over, whose stage may still be the newest one known.
+    is_fresh: bool,
     /// The last stage that was spoken of.
     said: Option<PairingStage>,
 }
@@ -124,6 +126,8 @@ fn follow(pairing: &mut Pairing, state: &mut State, now: Instant, dt_secs: f32) 
         PairingStage::Paired(device) => Some(device),
         _ => None,
     });
+    pairing.is_fresh |= by_code.is_none();
+    let by_code = by_code.filter(|_| pairing.is_fresh);
     // Whoever came with a ticket is not in the pairing window's stage.
     if let Some(device) = by_code.or_else(|| all().find(|device| !known.contains(device))) {
         let name = state.computer(device).map_or("A computer", |computer| &computer.name);
@@ -250,6 +254,24 @@ mod tests {
         follow(&mut pairing, &mut state, now, 0.25);
         assert_eq!(state.dialog, Some(Dialog::Paired(device)));
         assert_eq!(state.announcement.1, "Laptop-3 is paired. Compare its fingerprint.");
+    }
+
+    #[test]
+    fn another_computer_is_waited_for_after_the_first() {
+        let (mut pairing, now) = (Pairing::default(), Instant::now());
+        let mut state = testing::with_computers(None);
+        let first = state.computers.computers[0].device;
+        state.dialog = Some(Dialog::AddComputer);
+        // What came of the pairing before is still the newest that is known.
+        waiting(&mut state, now, PairingStage::Paired(first));
+        follow(&mut pairing, &mut state, now, 0.25);
+        assert_eq!(state.dialog, Some(Dialog::AddComputer));
+        waiting(&mut state, now, PairingStage::Waiting);
+        follow(&mut pairing, &mut state, now, 0.25);
+        // The same computer may come again, having forgotten this one.
+        waiting(&mut state, now, PairingStage::Paired(first));
+        follow(&mut pairing, &mut state, now, 0.25);
+        assert_eq!(state.dialog, Some(Dialog::Paired(first)));
     }
 
     #[test]

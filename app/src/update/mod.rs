@@ -53,7 +53,7 @@ pub struct Desk {
     undo: UndoStack,
     picker: Picker,
     chores: Chores,
-    /// Other computers, once there was reason to look for them, and what keeps them waking the window.
+    /// Other computers, once there was reason to look for them, and what has them wake the window.
     hub: Option<(Arc<Hub>, Box<dyn Send + Sync>)>,
     pairing: Option<computers::Pairing>,
     /// Downloads of models, by name.

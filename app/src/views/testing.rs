@@ -306,11 +306,9 @@ pub fn with_computers(done: Option<usize>) -> State {
         }
         job.workers[0].speed_x_real_time = Some(0.9);
         job.speed_x_real_time = Some(2.1);
-        let mut next = 0;
-        for chunk in &mut job.chunks {
+        for (index, chunk) in job.chunks.iter_mut().enumerate() {
             // A, B, A, B, C: by place in the list.
-            let worker = [0, 2, 0, 2, 1][next % 5];
-            next += 1;
+            let worker = [0, 2, 0, 2, 1][index % 5];
             match chunk {
                 ChunkState::Committed { .. } => {
                     let compute_secs = if worker == 0 { 2.4 } else { 2.9 };
