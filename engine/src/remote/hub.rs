@@ -113,7 +113,7 @@ impl Hub {
     pub fn start_pairing(&self) -> Result<()> {
         self.shared.listen()?;
         self.shared.desk.start()?;
-        self.shared.changed();
+        self.shared.look();
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl Hub {
     pub fn ticket(&self) -> Result<Ticket> {
         self.shared.listen()?;
         let ticket = self.shared.desk.ticket(self.shared.addresses())?;
-        self.shared.changed();
+        self.shared.look();
         Ok(ticket)
     }
 

@@ -55,7 +55,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Endpoint> {
     let known = {
         // Not a strong one: the endpoint must not keep what keeps it.
         let shared = Arc::downgrade(shared);
-        move |device| shared.upgrade().is_some_and(|s| s.knows(device) || s.desk.is_open())
+        move |device| shared.upgrade().is_some_and(|s| s.knows(device) || s.is_pairing())
     };
     let tls = tls::server_config(&shared.identity, Arc::new(known), &[ALPN_WORK, ALPN_PAIR])?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
@@ -120,7 +120,7 @@ async fn receive(shared: Arc<Shared>, incoming: Incoming, visit: Visit) {
     let deadline = tokio::time::Instant::now() + HELLO_DEADLINE;
     let Ok(Ok(connection)) = timeout_at(deadline, incoming).await else { return };
     if wants_pairing(&connection) {
-        if shared.desk.is_open() {
+        if shared.is_pairing() {
             shared.desk.serve(connection).await;
             shared.changed();
         } else {

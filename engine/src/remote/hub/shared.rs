@@ -46,6 +46,8 @@ pub(super) struct Shared {
     presence: Mutex<Presence>,
     changed: Notify,
     has_changed: AtomicBool,
+    /// Whether anybody can be paired, as of the last look: strangers must not cause a look each.
+    is_pairing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -88,6 +90,7 @@ impl Shared {
             presence: Mutex::default(),
             changed: Notify::new(),
             has_changed: AtomicBool::new(false),
+            is_pairing: AtomicBool::new(false),
             config,
             identity,
             peers,
@@ -102,6 +105,11 @@ impl Shared {
     pub(super) fn knows(&self, device: DeviceId) -> bool {
         let is_paired = || self.peers.find(device).is_some();
         is_paired() || (self.peers.refresh().is_ok_and(|changed| changed) && is_paired())
+    }
+
+    /// Whether unknown keys may finish a handshake, to be paired.
+    pub(super) fn is_pairing(&self) -> bool {
+        self.is_pairing.load(Ordering::Acquire)
     }
 
     /// Has the keeper look at once, and watchers look after it.
@@ -214,7 +222,9 @@ impl Shared {
         let mut trouble = self.peers.refresh().err().map(Arc::new);
         let peers = self.peers.list();
         self.expel_all_but(&peers);
-        if !peers.is_empty() || self.desk.is_open() {
+        let is_pairing = self.desk.is_open();
+        self.is_pairing.store(is_pairing, Ordering::Release);
+        if !peers.is_empty() || is_pairing {
             if let Err(error) = self.listen() {
                 trouble = trouble.or_else(|| Some(Arc::new(error)));
             }
