@@ -36,6 +36,9 @@ const MANNERS_EVERY: Duration = Duration::from_secs(2);
 /// How long running chunks may take when the worker leaves.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Programs such as `timeout` pass one signal on twice.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// What a worker runs with.
 #[derive(Debug, Clone)]
 pub struct RunConfig {
@@ -120,7 +123,8 @@ impl AtWork {
         let (fingerprint, threads) = (self.device.fingerprint(), self.shop.status().threads);
         let facts = json!({ "name": self.name, "fingerprint": fingerprint, "threads": threads });
         self.log.say("ready", facts, || {
-            format!("“{}” ({fingerprint}) works with {threads} threads", self.name)
+            let plural = if threads == 1 { "" } else { "s" };
+            format!("“{}” ({fingerprint}) works with {threads} thread{plural}", self.name)
         });
         if self.peers.list().is_empty() {
             self.log.say("unpaired", json!({}), || {
@@ -353,10 +357,12 @@ impl Bell {
         let (ring, rung) = bounded(1);
         let bell = Self { ring, rung, ends: Arc::default() };
         let (ends, wake) = (Arc::clone(&bell.ends), bell.waker());
+        let mut told: Option<Instant> = None;
         let handler = move || {
-            if ends.swap(true, Ordering::AcqRel) {
+            if told.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
                 std::process::exit(130);
             }
+            ends.store(true, Ordering::Release);
             wake();
         };
         if let Err(error) = ctrlc::set_handler(handler) {

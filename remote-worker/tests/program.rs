@@ -102,7 +102,7 @@ fn it_runs_tells_its_status_pauses_and_ends_when_told() {
     assert_eq!(status(dir)["running"], false);
 
     let mut running = Running::start(dir, &["--name", "Attic", "--memory", "512"]);
-    let line = running.line("works with 1 threads");
+    let line = running.line("works with 1 thread");
     assert!(line.contains("“Attic”"), "{line}");
     running.line("stemhive-worker join");
     let pid = running.child.id();
