@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{Gate, TestSeparator, copy_folder, pool, request, results, song, spec, start};
@@ -34,13 +34,14 @@ impl Watcher {
     }
 
     fn until(&self, job: &JobHandle, fits: impl Fn(&JobStatus) -> bool) -> Arc<JobStatus> {
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let status = job.status();
             if fits(&status) {
                 return status;
             }
-            let news = self.0.recv_timeout(Duration::from_secs(120));
-            news.unwrap_or_else(|_| panic!("no news after {:?}", job.status()));
+            let news = self.0.recv_deadline(deadline);
+            news.unwrap_or_else(|_| panic!("not in time: {:?}", job.status()));
         }
     }
 }
@@ -123,9 +124,14 @@ fn others_help_are_named_and_are_remembered() {
     assert_eq!(who(&again).iter().collect::<Vec<_>>(), helped);
 }
 
-/// Right for its first two chunks, which are compared, and wrong from then on.
-fn turns() -> Temper {
-    Arc::new(|n, _| if n < 2 { Act::Compute } else { Act::Lie })
+/// Right for its first three chunks; wrong from then on, but not before the gate is open.
+fn turns(gate: &Arc<Gate>) -> Temper {
+    let shut = Arc::clone(gate);
+    Arc::new(move |n, signal| match n {
+        0..3 => Act::Compute,
+        _ if shut.pass(signal).is_ok() => Act::Lie,
+        _ => Act::HandBack,
+    })
 }
 
 #[test]
@@ -136,12 +142,22 @@ fn what_is_wrong_is_found_late_and_all_of_it_computed_again() {
     for (name, breaks_off) in [("whole", false), ("broken off", true)] {
         let dir = home.path().join(name);
         let (gate, crew) = (Arc::new(Gate::default()), FakeCrew::new());
-        crew.join(1, 1, turns());
+        let lying = Arc::new(Gate::default());
+        crew.join(1, 1, turns(&lying));
         let separator = gated(&gate);
         let plain = request(&song, &separator, &dir, &pool(1));
-        // Enough for this computer to find the first ones right.
-        gate.open(8);
         let (job, watcher) = Watcher::start(with_crew(plain, &crew));
+        // This computer goes on chunk by chunk until it has found the first ones right.
+        let is_believed = |status: &JobStatus| {
+            status.workers.get(1).is_some_and(|worker| worker.chunks_done >= 3)
+        };
+        while !is_believed(&job.status()) {
+            let before = separator.computed().len();
+            gate.open(1);
+            watcher.until(&job, |now| is_believed(now) || separator.computed().len() > before);
+        }
+        gate.shut();
+        lying.open(1_000);
         // Most of the song is there, and wrong, and some of it is final.
         let files = || std::fs::read_dir(dir.join("chunks")).unwrap().count();
         watcher.until(&job, |status| status.committed() >= 160 && files() < 150);

@@ -111,6 +111,11 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    /// Takes back what nobody used yet.
+    pub fn shut(&self) {
+        *self.permits.lock().unwrap() = 0;
+    }
+
     pub fn pass(&self, progress: &dyn Progress) -> Result<()> {
         let mut permits = self.permits.lock().unwrap();
         while !progress.is_cancelled() {
