@@ -18,7 +18,7 @@ use crate::{
 pub struct HubStatus {
     /// Name under which this computer shows itself.
     pub name: String,
-    /// Who this computer is; none before it was ever needed.
+    /// Who this computer is; none before there is a hub.
     pub device: Option<DeviceId>,
     /// Where workers reach this computer; empty while it does not listen. The best one first.
     pub addresses: Vec<SocketAddr>,

@@ -6,6 +6,10 @@ use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use integration_tests::{stemhive_path, stemhive_worker_path, synthetic_song, write_wav};
@@ -31,30 +35,55 @@ fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
         .collect()
 }
 
+/// What a song of so many seconds gives on one computer alone; computed once for all tests.
+fn stems_alone(secs: usize) -> BTreeMap<String, blake3::Hash> {
+    static KNOWN: Mutex<BTreeMap<usize, BTreeMap<String, blake3::Hash>>> =
+        Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("no other test failed here");
+    known
+        .entry(secs)
+        .or_insert_with(|| {
+            let main = MainPc::new();
+            let song = song(main.dir(), secs);
+            main.separate(&song, &main.path("alone"), &["--workers", "none"]).finish();
+            stems(&main.path("alone").join(format!("song-{secs}")))
+        })
+        .clone()
+}
+
 /// Separates songs, longer and longer ones, until the workers had part in it, which cannot be known
-/// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of this
+/// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of one
 /// computer alone.
 pub(crate) fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
     for secs in [120, 360, 1080] {
+        let alone = stems_alone(secs);
         let song = song(main.dir(), secs);
-        let alone = main.path("alone");
-        main.separate(&song, &alone, &["--workers", "none"]).finish();
-        main.forget_songs();
-        let together = main.path("together");
-        let mut job = main.separate(&song, &together, &["--workers", "all"]);
+        let mut job = main.separate(&song, &main.path("together"), &["--workers", "all"]);
         let helped = job.wait_for_piece_elsewhere();
         if helped {
             meanwhile(&mut job);
         }
         let done = job.finish();
-        let name = format!("song-{secs}");
-        assert_eq!(stems(&together.join(&name)), stems(&alone.join(&name)), "{done}");
+        let together = stems(&main.path("together").join(format!("song-{secs}")));
+        main.forget_songs();
+        assert_eq!(together, alone, "{done}");
         if helped {
             return;
         }
-        main.forget_songs();
     }
     panic!("the workers never got a piece");
+}
+
+/// A UDP port that no other test of this process has, and that is free.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id() as u16 % 1_000) * 10 + n;
+        if UdpSocket::bind(("::", port)).or_else(|_| UdpSocket::bind(("0.0.0.0", port))).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// `program`, run in a network namespace if there is one.
@@ -79,11 +108,8 @@ impl MainPc {
 
     /// One in a network namespace.
     pub(crate) fn new_in(namespace: Option<&str>) -> Self {
-        // Free a moment ago; the system hands out others first.
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let port = socket.local_addr().expect("an address").port();
         let home = tempfile::tempdir().expect("a folder");
-        Self { home, port, namespace: namespace.map(str::to_owned) }
+        Self { home, port: free_port(), namespace: namespace.map(str::to_owned) }
     }
 
     pub(crate) fn dir(&self) -> &Path {
