@@ -135,7 +135,6 @@ fn turns(gate: &Arc<Gate>) -> Temper {
 }
 
 #[test]
-#[ignore = "waits for the stuck rule now and then when the machine is busy"]
 fn what_is_wrong_is_found_late_and_all_of_it_computed_again() {
     let home = tempfile::tempdir().unwrap();
     let song = song(home.path(), 2, 140_000);
