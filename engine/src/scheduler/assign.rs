@@ -8,6 +8,9 @@ use crate::plan::first_chunk_at;
 /// A chunk that has less than this to go is not worth a copy.
 const COPY_MIN_SECS: f64 = 5.0;
 
+/// Whoever has not moved for less than this is never overdue.
+const OVERDUE_MIN_SECS: f64 = 1.0;
+
 /// A copy must be this much faster than what is left of the original.
 const COPY_GAIN: f64 = 1.5;
 
@@ -137,13 +140,26 @@ impl State {
         let (mut soonest, mut rate, mut work) = (f64::INFINITY, 0.0, self.pending_frames as f64);
         for other in self.trusted(now).into_iter().filter(|&other| other != id) {
             let other = &self.workers[&other];
-            if other.measured_secs_per_frame().is_some() && !other.is_suspect() {
+            if other.measured_secs_per_frame().is_some()
+                && !other.is_suspect()
+                && !self.is_overdue(other, now)
+            {
                 soonest = soonest.min(self.finish_secs(other, length));
                 rate += other.frames_per_sec();
                 work += self.owed_frames(other);
             }
         }
         rate > 0.0 && self.finish_secs(worker, length) > soonest.max(work / rate)
+    }
+
+    /// Whether `worker` has not moved for much longer than its speed so far lets expect: then that
+    /// speed is no promise.
+    fn is_overdue(&self, worker: &Worker, now: Duration) -> bool {
+        worker.running.iter().filter(|r| r.started.is_some()).any(|running| {
+            let expected = worker.secs_per_frame() * frames(&self.segments[running.chunk]) as f64;
+            let still = now.saturating_sub(running.progressed).as_secs_f64();
+            still > OVERDUE_MIN_SECS.max(2.0 * expected)
+        })
     }
 
     /// Seconds until `worker` would be done with `length` frames more.
