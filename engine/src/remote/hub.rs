@@ -111,8 +111,10 @@ impl Hub {
     /// # Errors
     /// When nothing can be listened at.
     pub fn start_pairing(&self) -> Result<()> {
+        let deciding = self.shared.deciding();
         self.shared.listen()?;
         self.shared.desk.start()?;
+        drop(deciding);
         self.shared.look();
         Ok(())
     }
@@ -128,8 +130,10 @@ impl Hub {
     /// # Errors
     /// As [`Self::start_pairing`]; what the disk says.
     pub fn ticket(&self) -> Result<Ticket> {
+        let deciding = self.shared.deciding();
         self.shared.listen()?;
         let ticket = self.shared.desk.ticket(self.shared.addresses())?;
+        drop(deciding);
         self.shared.look();
         Ok(ticket)
     }

@@ -55,7 +55,7 @@ fn stems_alone(secs: usize) -> BTreeMap<String, blake3::Hash> {
 /// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of one
 /// computer alone.
 pub(crate) fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
-    for secs in [120, 360, 1080] {
+    for secs in [60, 240, 960] {
         let alone = stems_alone(secs);
         let song = song(main.dir(), secs);
         let mut job = main.separate(&song, &main.path("together"), &["--workers", "all"]);

@@ -40,7 +40,7 @@ fn who_was_forgotten_gets_nothing() {
     let mut worker = Worker::paired_by_ticket(&main, "Studio-PC");
     main.run(&["workers", "forget", "Studio-PC"]);
     worker.run();
-    let song = song(main.dir(), 120);
+    let song = song(main.dir(), 60);
     let done = main.separate(&song, &main.path("out"), &["--workers", "all"]).finish();
     assert_eq!(done["workers"].as_array().map(Vec::len), Some(1), "{done}");
 }

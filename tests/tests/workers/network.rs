@@ -54,7 +54,7 @@ impl Lab {
     }
 
     fn slow_down(&self, namespace: usize, link: &str, rate: &str) {
-        let args = ["root", "tbf", "rate", rate, "burst", "32kbit", "latency", "100ms"];
+        let args = ["root", "tbf", "rate", rate, "burst", "64kb", "latency", "100ms"];
         self.run_in(namespace, &[&["tc", "qdisc", "add", "dev", link], args.as_slice()].concat());
     }
 }
@@ -86,8 +86,8 @@ fn joined(tag: &str) -> Option<(Lab, MainPc, Worker)> {
 #[test]
 fn a_slow_link_carries_the_same_samples() {
     let Some((lab, main, mut worker)) = joined("s") else { return };
-    lab.slow_down(0, "cable", "20mbit");
-    lab.slow_down(1, "cable", "20mbit");
+    lab.slow_down(0, "cable", "100mbit");
+    lab.slow_down(1, "cable", "100mbit");
     worker.run();
     separates_as_alone(&main, |_| {});
 }

@@ -43,6 +43,9 @@ pub(super) struct Shared {
     pub(super) status: ArcSwap<HubStatus>,
     pub(super) watchers: Arc<Watchers>,
     listening: Mutex<Listening>,
+    /// Held while it is decided whether to listen, so that a socket which was just opened for a
+    /// pairing is not closed again for want of one.
+    deciding: Mutex<()>,
     presence: Mutex<Presence>,
     changed: Notify,
     has_changed: AtomicBool,
@@ -87,6 +90,7 @@ impl Shared {
             status: ArcSwap::default(),
             watchers: Arc::default(),
             listening: Mutex::default(),
+            deciding: Mutex::default(),
             presence: Mutex::default(),
             changed: Notify::new(),
             has_changed: AtomicBool::new(false),
@@ -222,6 +226,7 @@ impl Shared {
         let mut trouble = self.peers.refresh().err().map(Arc::new);
         let peers = self.peers.list();
         self.expel_all_but(&peers);
+        let deciding = self.deciding();
         let is_pairing = self.desk.is_open();
         self.is_pairing.store(is_pairing, Ordering::Release);
         if !peers.is_empty() || is_pairing {
@@ -231,6 +236,7 @@ impl Shared {
         } else {
             self.stop_listening();
         }
+        drop(deciding);
         let was_trouble = std::mem::replace(&mut self.listening().trouble, trouble).is_some();
         let old = self.status.load();
         let new = self.snapshot(peers);
@@ -295,6 +301,10 @@ impl Shared {
         if let Err(error) = noted {
             tracing::warn!(%error, "what a computer said of itself is not remembered");
         }
+    }
+
+    pub(super) fn deciding(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listening(&self) -> MutexGuard<'_, Listening> {
