@@ -51,17 +51,23 @@ fn stems_alone(secs: usize) -> BTreeMap<String, blake3::Hash> {
         .clone()
 }
 
-/// Separates songs, longer and longer ones, until the workers had part in it, which cannot be known
-/// beforehand: `meanwhile` is called once a worker has done a piece. The stems must be those of one
-/// computer alone.
-pub(crate) fn separates_as_alone(main: &MainPc, mut meanwhile: impl FnMut(&mut Job)) {
+/// Separates songs with `workers`, longer and longer ones, until they had part in it, which cannot be
+/// known beforehand: `meanwhile` is called once one of them has done a piece. The stems must be
+/// those of one computer alone.
+pub(crate) fn separates_as_alone<const N: usize>(
+    main: &MainPc,
+    mut workers: [&mut Worker; N],
+    mut meanwhile: impl FnMut(&mut [&mut Worker; N]),
+) {
     for secs in [60, 240, 960] {
         let alone = stems_alone(secs);
         let song = song(main.dir(), secs);
         let mut job = main.separate(&song, &main.path("together"), &["--workers", "all"]);
+        // After the main PC: who finds nobody tries less and less often.
+        workers.iter_mut().for_each(|worker| worker.run());
         let helped = job.wait_for_piece_elsewhere();
         if helped {
-            meanwhile(&mut job);
+            meanwhile(&mut workers);
         }
         let done = job.finish();
         let together = stems(&main.path("together").join(format!("song-{secs}")));
@@ -321,11 +327,24 @@ impl Worker {
         assert!(output.status.success(), "joining failed: {said}{errors}");
     }
 
-    /// Starts to work, whatever anybody does on this computer.
+    /// Starts to work, anew if need be, whatever anybody does on this computer.
     pub(crate) fn run(&mut self) {
+        if let Some(mut before) = self.running.take() {
+            end(&mut before);
+        }
         let child = self
             .command()
-            .args(["run", "--threads", "1", "--pause-when-used", "no", "--pause-on-battery", "no"])
+            .args([
+                "run",
+                "--threads",
+                "1",
+                "--nice",
+                "0",
+                "--pause-when-used",
+                "no",
+                "--pause-on-battery",
+                "no",
+            ])
             .stdout(Stdio::null())
             .spawn()
             .expect("stemhive-worker starts");

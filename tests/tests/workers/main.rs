@@ -12,9 +12,7 @@ fn three_computers_give_the_samples_of_one_even_if_one_is_killed() {
     let main = MainPc::new();
     let mut first = Worker::paired_by_ticket(&main, "Studio-PC");
     let mut second = Worker::paired_by_code(&main, "Laptop-3");
-    first.run();
-    second.run();
-    separates_as_alone(&main, |_| first.kill());
+    separates_as_alone(&main, [&mut first, &mut second], |workers| workers[0].kill());
     second.stop_politely();
 }
 
@@ -22,16 +20,14 @@ fn three_computers_give_the_samples_of_one_even_if_one_is_killed() {
 fn a_frozen_worker_loses_nothing() {
     let main = MainPc::new();
     let mut worker = Worker::paired_by_ticket(&main, "Studio-PC");
-    worker.run();
-    separates_as_alone(&main, |_| worker.freeze());
+    separates_as_alone(&main, [&mut worker], |workers| workers[0].freeze());
 }
 
 #[test]
 fn a_worker_that_is_told_to_leave_hands_back_what_it_has() {
     let main = MainPc::new();
     let mut worker = Worker::paired_by_ticket(&main, "Studio-PC");
-    worker.run();
-    separates_as_alone(&main, |_| worker.stop_politely());
+    separates_as_alone(&main, [&mut worker], |workers| workers[0].stop_politely());
 }
 
 #[test]
@@ -39,8 +35,9 @@ fn who_was_forgotten_gets_nothing() {
     let main = MainPc::new();
     let mut worker = Worker::paired_by_ticket(&main, "Studio-PC");
     main.run(&["workers", "forget", "Studio-PC"]);
-    worker.run();
     let song = song(main.dir(), 60);
-    let done = main.separate(&song, &main.path("out"), &["--workers", "all"]).finish();
+    let job = main.separate(&song, &main.path("out"), &["--workers", "all"]);
+    worker.run();
+    let done = job.finish();
     assert_eq!(done["workers"].as_array().map(Vec::len), Some(1), "{done}");
 }
