@@ -42,4 +42,4 @@ need_packages() {
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config libasound2-dev)
 WINDOW_PACKAGES=(libx11-6 libxcursor1 libxi6 libx11-xcb1 libxkbcommon-x11-0 libgl1)
-TEST_PACKAGES=(xvfb xauth xdotool x11-utils imagemagick mesa-vulkan-drivers libgl1-mesa-dri ffmpeg)
+TEST_PACKAGES=(xvfb xauth xdotool x11-utils imagemagick mesa-vulkan-drivers libgl1-mesa-dri ffmpeg iproute2 nftables)

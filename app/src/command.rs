@@ -4,7 +4,7 @@
 use std::{ops::Range, path::PathBuf};
 
 use egui::{Key, Modifiers};
-use engine::song::SongId;
+use engine::{crew::DeviceId, remote::Chosen, song::SongId};
 
 use crate::state::{Dialog, ExportForm, Listen, Region, Settings, State};
 
@@ -49,6 +49,27 @@ pub enum Command {
     PauseOrContinue,
     CancelSeparation,
     RetryFailed,
+
+    // Other computers
+    /// Bring the side panel up, which shows them.
+    ShowComputers,
+    /// Let the pieces of the computer with this letter stand out.
+    MarkComputer(Option<usize>),
+    /// Which of them work on the songs started from now on.
+    ChooseComputers(Chosen),
+    /// A new code, after too many wrong ones.
+    StartPairing,
+    MakeTicket,
+    /// The fingerprints were compared.
+    ConfirmComputer(DeviceId),
+    ForgetComputer(DeviceId),
+    RenameComputer(DeviceId, String),
+    PauseComputer {
+        device: DeviceId,
+        paused: bool,
+    },
+    /// Use one again that was set aside.
+    TryComputerAgain(DeviceId),
 
     // Playing
     PlayOrStop,
@@ -449,6 +470,7 @@ pub static TABLE: &[Entry] = &[
         has_job,
     ),
     entry(Separation, "Cancel separating", Command::CancelSeparation, &[], has_job),
+    entry(Separation, "Add a computer…", Command::OpenDialog(Dialog::AddComputer), &[], always),
     entry(Separation, "Try the failed pieces again", Command::RetryFailed, &[], has_failed),
     entry(Song, "Look for a sound device again", Command::LookForDevice, &[], always),
 ];

@@ -1,8 +1,11 @@
 //! Times as people read them.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
-use crate::state::frame_secs;
+use crate::{state::frame_secs, units};
 
 /// "3:11", "1:02:03"; whole seconds, cut off like a clock.
 pub fn clock(secs: f64) -> String {
@@ -56,6 +59,18 @@ pub fn spoken(secs: f64) -> String {
     } else {
         format!("{} {}", unit(minutes, "minute"), unit(seconds, "second"))
     }
+}
+
+/// "just now", "5 minutes ago", "3 days ago".
+pub fn ago(then: SystemTime, now: SystemTime) -> String {
+    let secs = now.duration_since(then).unwrap_or_default().as_secs();
+    let (number, unit) = match secs {
+        0..120 => return "just now".into(),
+        120..7_200 => (secs / 60, "minute"),
+        7_200..172_800 => (secs / 3_600, "hour"),
+        _ => (secs / 86_400, "day"),
+    };
+    format!("{} ago", units::count(number as usize, unit))
 }
 
 /// Distances of ruler marks.
@@ -121,6 +136,17 @@ mod tests {
         assert_eq!(clock_decimals(59.9999, 1), "1:00.0");
         assert_eq!(frames_range(&(64 * 44_100..72 * 44_100)), "1:04–1:12");
         assert_eq!(spoken(61.0), "1 minute 1 second");
+    }
+
+    #[test]
+    fn times_past_read_well() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let said = |secs| ago(now - Duration::from_secs(secs), now);
+        assert_eq!(said(30), "just now");
+        assert_eq!(said(130), "2 minutes ago");
+        assert_eq!(said(7_300), "2 hours ago");
+        assert_eq!(said(400_000), "4 days ago");
+        assert_eq!(ago(now + Duration::from_secs(900), now), "just now", "clocks differ");
     }
 
     #[test]

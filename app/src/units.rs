@@ -33,6 +33,15 @@ pub fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
+/// "One try", "Two tries", "3 tries".
+pub fn tries(left: u32) -> String {
+    match left {
+        1 => "One try".into(),
+        2 => "Two tries".into(),
+        n => format!("{n} tries"),
+    }
+}
+
 /// "Drums", "Drums and Bass", "Drums, Bass and Vocals".
 pub fn list(words: &[&str]) -> String {
     match words {

@@ -22,7 +22,7 @@ use engine::{
     job::{JobPhase, JobRequest, JobSong},
     local::Pool,
     model::{
-        Progress, Separator, SongStats,
+        Progress, Quality, Separator, SongStats,
         checkpoint::Checkpoint,
         htdemucs::{Config, Htdemucs, Network, Profile},
         nn::{Kernels, product_flop_per_sec},
@@ -180,7 +180,9 @@ fn song(dir: &Path, secs: usize, lanes: usize) -> Result<()> {
         separator,
         stems,
         dir: place.path().join("job"),
+        quality: Quality::default(),
         pool,
+        crew: None,
         playhead_frame: 0,
         wake: Arc::new(|| {}),
     })?;

@@ -11,7 +11,9 @@ use engine::{
     audio::{Planar, WORK_RATE_HZ},
     job::{self, JobPhase, JobRequest, JobSong},
     local::{DEFAULT_MEMORY_BYTES, Pool},
-    model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, SongStats, Stem},
+    model::{
+        ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Quality, Separator, SongStats, Stem,
+    },
     scheduler::{Comm, Lease, State, WorkerSpec},
     song::SongId,
     store::Track,
@@ -79,7 +81,9 @@ fn measure(title: &str, frames: u64, segment: u64, stride: u64) -> Result<()> {
         stems: info.stems.clone(),
         separator: Arc::new(Scaler(info)),
         dir: home.join("job"),
+        quality: Quality::default(),
         pool: Arc::new(Pool::new(None, DEFAULT_MEMORY_BYTES)?),
+        crew: None,
         playhead_frame: 0,
         wake: Arc::new(move || {
             if let (Some(secs), Ok(mut latest)) = (cpu_secs_of("join stems"), latest.lock()) {
@@ -141,6 +145,10 @@ fn schedule(chunks: u64, workers: usize) {
             self.1.push(lease);
         }
         fn discard(&mut self, _: Lease) {}
+        fn agree(&self, _: Lease, _: Lease) -> bool {
+            true
+        }
+        fn accuse(&mut self, _: usize) {}
         fn give_up(&mut self, _: usize) {}
     }
     let mut state = State::new((0..chunks).map(|n| n * 100..n * 100 + 100).collect(), 0, []);

@@ -1,16 +1,19 @@
 //! The engine as app and tests hold it: configuration, store, thread pool and models in one place.
 
 use std::{
+    net::Ipv6Addr,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{
     catalogue::{Catalogue, Entry, Manifest, Network},
+    crew::Crew,
     error::{Error, ErrorKind, Result},
     job::{self, JobHandle, JobRequest, JobSong, Stems},
     local::{DEFAULT_MEMORY_BYTES, Pool},
     model::{self, ModelInfo, Quality, Separator, Stem},
+    remote::{self, Chosen, Hub, HubConfig, Peers},
     roster::Roster,
     song::{self, Found, Keeper, Song, SongId, SongState, Wake},
     store::{Cache, Kind, KnownSong, Library, Pin, Shelf, Store, Usage, size_text},
@@ -29,6 +32,12 @@ pub struct EngineConfig {
     pub threads: Option<usize>,
     /// List of models to use instead of the one inside the program, in the same form.
     pub model_list: Option<PathBuf>,
+    /// Name under which this computer shows itself to others; `None` takes the system's.
+    pub computer_name: Option<String>,
+    /// UDP port at which other computers reach this one; 0 takes any.
+    pub worker_port: u16,
+    /// Whether other computers find this one by looking through the network.
+    pub announce: bool,
 }
 
 impl Default for EngineConfig {
@@ -43,7 +52,16 @@ impl Default for EngineConfig {
             },
             |dirs| (dirs.cache_dir().to_owned(), dirs.data_dir().to_owned()),
         );
-        Self { cache_dir, data_dir, cache_cap_bytes: 20 << 30, threads: None, model_list: None }
+        Self {
+            cache_dir,
+            data_dir,
+            cache_cap_bytes: 20 << 30,
+            threads: None,
+            model_list: None,
+            computer_name: None,
+            worker_port: crate::protocol::DEFAULT_PORT,
+            announce: true,
+        }
     }
 }
 
@@ -73,6 +91,8 @@ pub struct SeparateOptions {
     pub stems: Vec<Stem>,
     /// Where the listener is, in frames at the work rate: separated first.
     pub playhead_frame: u64,
+    /// Which of the paired computers take part.
+    pub workers: Chosen,
     /// Called when there is something new to see.
     pub wake: Wake,
 }
@@ -108,7 +128,10 @@ pub enum Standing {
 pub struct Engine {
     store: Arc<Store>,
     pool: Arc<Pool>,
-    roster: Roster,
+    roster: Arc<Roster>,
+    hub_config: HubConfig,
+    /// Opened when first asked for.
+    hub: Mutex<Option<Arc<Hub>>>,
     notices: Vec<Error>,
     visits: Arc<Visits>,
     /// Keeps the stems that are open in the cache.
@@ -138,7 +161,15 @@ impl Engine {
         Ok(Self {
             store: Arc::new(Store { cache, library }),
             pool: Arc::new(Pool::new(config.threads, DEFAULT_MEMORY_BYTES)?),
-            roster: Roster::new(models, catalogue),
+            roster: Arc::new(Roster::new(models, catalogue)),
+            hub_config: HubConfig {
+                data_dir: config.data_dir.clone(),
+                name: config.computer_name.clone().unwrap_or_else(remote::computer_name),
+                port: config.worker_port,
+                address: Ipv6Addr::UNSPECIFIED.into(),
+                announce: config.announce,
+            },
+            hub: Mutex::default(),
             notices: notice.into_iter().collect(),
             visits: Arc::default(),
             pins: Mutex::default(),
@@ -170,7 +201,7 @@ impl Engine {
     /// [`ErrorKind::Busy`] when it is being separated already, here or by another Stemhive;
     /// [`ErrorKind::DiskFull`] when cache or disk have no room for the stems.
     pub fn separate(&self, song: &Song, options: SeparateOptions) -> Result<JobHandle> {
-        let separator = self.separator(&options)?;
+        let separator = self.roster.find_with(&options.model, options.quality)?;
         let model = separator.info();
         let (SongState::Ready { id, stats }, Some(mixture)) = (song.state(), song.mixture()) else {
             return Err(Error::new(ErrorKind::Invalid, "The song is not open yet")
@@ -187,7 +218,9 @@ impl Engine {
             separator: Arc::clone(&separator),
             stems,
             dir: self.store.cache.path(Kind::Job, &key),
+            quality: options.quality,
             pool: Arc::clone(&self.pool),
+            crew: self.crew(options.workers),
             playhead_frame: options.playhead_frame,
             wake: options.wake,
         })?;
@@ -232,22 +265,6 @@ impl Engine {
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|(stems, _)| stems.strong_count() > 0);
         pins
-    }
-
-    /// The model that `options` want, made to work as hard as they want.
-    fn separator(&self, options: &SeparateOptions) -> Result<Arc<dyn Separator>> {
-        let separator = self.roster.find(&options.model)?;
-        if options.quality == Quality::default() {
-            return Ok(separator);
-        }
-        separator.with_quality(options.quality).ok_or_else(|| {
-            let Quality { shifts, overlap } = options.quality;
-            let what = format!(
-                "The model “{}” cannot separate with {shifts} shifts and an overlap of {overlap}",
-                options.model
-            );
-            Error::new(ErrorKind::Invalid, what)
-        })
     }
 
     /// The stems to separate when `wanted` are wanted: all of them, where all are there already.
@@ -295,7 +312,7 @@ impl Engine {
     /// [`ErrorKind::Unsupported`] or [`ErrorKind::Damaged`] when it holds no model that runs here;
     /// what the disk says.
     pub fn open_model(&self, path: &Path) -> Result<String> {
-        self.roster.open(path)
+        self.roster.open_file(path)
     }
 
     /// Threads that separate.
@@ -311,6 +328,43 @@ impl Engine {
     /// See [`Pool::measure_cores`].
     pub fn measure_cores(&self) -> f64 {
         self.pool.measure_cores()
+    }
+
+    /// The other computers; opened when first asked for. Reads the disk.
+    ///
+    /// # Errors
+    /// When key or list of computers cannot be read.
+    pub fn hub(&self) -> Result<Arc<Hub>> {
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hub) = &*hub {
+            return Ok(Arc::clone(hub));
+        }
+        let config = self.hub_config.clone();
+        let opened = Hub::open(config, Arc::clone(&self.pool), Arc::clone(&self.roster))?;
+        Ok(Arc::clone(hub.insert(Arc::new(opened))))
+    }
+
+    /// Who may help with a job. Without paired computers nothing is opened; what keeps them from
+    /// being used does not keep this one from working.
+    fn crew(&self, chosen: Chosen) -> Option<Arc<dyn Crew>> {
+        if chosen == Chosen::None {
+            return None;
+        }
+        let has_computers = self.computers().map(|peers| !peers.list().is_empty());
+        let hub = has_computers.and_then(|has| if has { self.hub().map(Some) } else { Ok(None) });
+        hub.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no other computer helps");
+            None
+        })
+        .map(|hub| hub.crew(chosen))
+    }
+
+    /// The paired computers, whether anything was opened for them or not. Reads the disk.
+    ///
+    /// # Errors
+    /// As [`Peers::open`].
+    pub fn computers(&self) -> Result<Peers> {
+        Peers::open(&self.hub_config.data_dir)
     }
 
     /// The songs opened last, at most `limit`, the last one first. Reads the disk.

@@ -187,6 +187,7 @@ fn separate(engine: &Engine, path: &Path, model: &str) -> Result<[Planar; 4]> {
         quality: Quality::default(),
         stems: CLASSES.to_vec(),
         playhead_frame: 0,
+        workers: crate::remote::Chosen::None,
         wake: std::sync::Arc::new(|| {}),
     };
     let job = engine.separate(&song, options)?;

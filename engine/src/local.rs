@@ -3,26 +3,19 @@
 
 use std::{
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use crate::{
-    assemble::{ChunkHash, write_chunk},
-    audio::Planar,
+    crew::{ChunkTask, Ending, Signal},
     error::{Error, ErrorKind, Result},
     model::{
-        ChunkInput, ModelInfo, Progress, Separator, SongStats,
+        ModelInfo,
         nn::{Kernels, product_flop_per_sec},
     },
-    plan::Plan,
-    scheduler::Cause,
-    store::Track,
 };
 
 /// Multiplications and additions that the core which model costs are counted in does in a second,
@@ -98,10 +91,15 @@ impl Pool {
         started: impl FnOnce() + Send + 'static,
         ended: impl FnOnce(Ending) + Send + 'static,
     ) {
-        self.rayon.spawn(move || {
+        self.spawn(move || {
             started();
             ended(task.run(&signal));
         });
+    }
+
+    /// Does `work` on a thread of the pool, and its rayon work on all of them.
+    pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.rayon.spawn(work);
     }
 
     /// Waits in line for the pool: one job at a time has it, so that two do not share memory and
@@ -150,146 +148,4 @@ impl Drop for Turn {
             (first.called)();
         }
     }
-}
-
-/// Tells a running chunk to stop, and others how far it is.
-#[derive(Debug, Default)]
-pub(crate) struct Signal {
-    /// Share done, as the bits of an f32; those of positive floats sort as their values do.
-    done: AtomicU32,
-    cancelled: AtomicBool,
-}
-
-impl Signal {
-    pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn done(&self) -> f32 {
-        f32::from_bits(self.done.load(Ordering::Relaxed))
-    }
-}
-
-impl Progress for Signal {
-    fn report(&self, done: f32) {
-        if done > 0.0 {
-            self.done.fetch_max(done.min(1.0).to_bits(), Ordering::Relaxed);
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
-    }
-}
-
-/// Everything needed to compute one chunk.
-pub(crate) struct ChunkTask {
-    pub(crate) separator: Arc<dyn Separator>,
-    pub(crate) mixture: Arc<Track>,
-    pub(crate) song: SongStats,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) chunk: usize,
-    /// Indices into the model's stems of those to keep.
-    pub(crate) keep: Arc<[usize]>,
-    /// Where the result goes.
-    pub(crate) target: PathBuf,
-}
-
-/// How a chunk ended.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    /// The result is in the target file.
-    Stored { target: PathBuf, hash: ChunkHash, took: Duration },
-    /// The separator did not manage; the chunk's fault or the worker's.
-    Failed(Cause, Error),
-    /// The song or the model cannot be read or the result not be written; no use in going on.
-    Halted(Error),
-    /// Told to stop.
-    Stopped,
-}
-
-impl ChunkTask {
-    fn run(self, signal: &Signal) -> Ending {
-        if signal.is_cancelled() {
-            return Ending::Stopped;
-        }
-        let input = match self.input() {
-            Ok(input) => input,
-            Err(error) => return Ending::Halted(error),
-        };
-        if let Err(error) = self.separator.prepare(&self.keep) {
-            return Ending::Halted(error);
-        }
-        let began = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            self.separator.separate_some(&input, &self.keep, signal)
-        }));
-        let took = began.elapsed();
-        let stems = match result {
-            Ok(Ok(stems)) => stems,
-            Ok(Err(e)) if e.kind == ErrorKind::Cancelled => return Ending::Stopped,
-            Ok(Err(error)) => return Ending::Failed(Cause::Error, error),
-            Err(panic) => {
-                let what = format!("The model broke off: {}", panic_message(panic.as_ref()));
-                return Ending::Failed(Cause::Panic, Error::new(ErrorKind::Internal, what));
-            }
-        };
-        if let Err(error) = self.check(&stems, input.segment_frames) {
-            return Ending::Failed(Cause::BadResult, error);
-        }
-        // Called back or not, what is computed is worth keeping.
-        match write_chunk(&self.target, &stems.iter().collect::<Vec<_>>()) {
-            Ok(hash) => Ending::Stored { target: self.target, hash, took },
-            Err(error) => Ending::Halted(error),
-        }
-    }
-
-    fn input(&self) -> Result<ChunkInput> {
-        let segment = &self.plan.segments()[self.chunk];
-        let range = self.plan.input(self.chunk);
-        let frames = (range.end - range.start) as usize;
-        let mut audio = Planar::silence(self.mixture.channel_count(), frames);
-        self.mixture.read(range.start, audio.channels_mut())?;
-        if audio.channel_count() == 1 {
-            let mono = audio.into_channels().remove(0);
-            audio = Planar::from_channels(vec![mono.clone(), mono]);
-        }
-        Ok(ChunkInput {
-            audio,
-            context_before_frames: (segment.start - range.start) as usize,
-            segment_frames: (segment.end - segment.start) as usize,
-            start_frame: segment.start,
-            song: self.song,
-        })
-    }
-
-    /// Exact shape and finite samples, whoever computed them.
-    fn check(&self, stems: &[Planar], frames: usize) -> Result<()> {
-        let bad = |what: String| Err(Error::new(ErrorKind::Internal, what));
-        let expected = self.keep.len();
-        if stems.len() != expected {
-            return bad(format!("The model gave {} stems instead of {expected}", stems.len()));
-        }
-        for stem in stems {
-            if stem.channel_count() != 2 || stem.channels().iter().any(|c| c.len() != frames) {
-                return bad(format!(
-                    "The model gave {} channels of {} frames instead of 2 of {frames}",
-                    stem.channel_count(),
-                    stem.frames()
-                ));
-            }
-            if stem.channels().iter().flatten().any(|sample| !sample.is_finite()) {
-                return bad("The model gave samples that are not numbers".into());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no reason given")
 }

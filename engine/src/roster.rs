@@ -2,23 +2,25 @@
 //! by hand.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use crate::{
     catalogue::{Catalogue, Entry, Model, ModelState, Sha256},
+    engine::EngineConfig,
     error::{Error, ErrorKind, Result},
     model::{
-        ModelInfo, NoProgress, Separator,
+        self, ModelInfo, NoProgress, Quality, Separator, Stem,
         checkpoint::{Checkpoint, MAX_FILE_BYTES},
         htdemucs::{Config, Htdemucs, Profile},
     },
+    protocol::BlobRef,
     store::read_bounded,
 };
 
 /// Models by name, the default one first.
-pub(crate) struct Roster {
+pub struct Roster {
     catalogue: Arc<Catalogue>,
     models: RwLock<Vec<Listed>>,
 }
@@ -28,15 +30,15 @@ enum Listed {
     Program(Arc<dyn Separator>),
     /// One of the catalogue.
     Installed(Htdemucs),
-    /// A file that was opened by hand.
-    File(Htdemucs),
+    /// A file that was opened by hand, and what was in it.
+    File(Htdemucs, BlobRef, PathBuf),
 }
 
 impl Listed {
     fn info(&self) -> &ModelInfo {
         match self {
             Self::Program(separator) => separator.info(),
-            Self::Installed(model) | Self::File(model) => model.info(),
+            Self::Installed(model) | Self::File(model, ..) => model.info(),
         }
     }
 
@@ -44,12 +46,66 @@ impl Listed {
     fn separator(&self) -> Arc<dyn Separator> {
         match self {
             Self::Program(separator) => Arc::clone(separator),
-            Self::Installed(model) | Self::File(model) => Arc::new(model.unloaded()),
+            Self::Installed(model) | Self::File(model, ..) => Arc::new(model.unloaded()),
         }
     }
 }
 
+/// The model that an order named by its hash.
+pub struct Found {
+    /// The model, working as hard as ordered, with that hash.
+    pub separator: Arc<dyn Separator>,
+    /// Files that must come before it can yield the stems ordered.
+    pub lacks: Vec<BlobRef>,
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Found({}, lacks {:?})", self.separator.info().name, self.lacks)
+    }
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.infos().iter().map(|model| &model.name)).finish()
+    }
+}
+
 impl Roster {
+    /// The models of the program and of the data folder that `config` names.
+    ///
+    /// # Errors
+    /// As [`EngineConfig::catalogue`].
+    pub fn open(config: &EngineConfig) -> Result<Self> {
+        let built_in = model::built_in();
+        let catalogue = config.catalogue(&built_in)?;
+        Ok(Self::new(built_in, catalogue))
+    }
+
+    /// The model that has `hash` when it works with `quality`, whether its files are here or not. None
+    /// that would give other samples is ever found.
+    pub fn find_by_hash(&self, hash: &[u8; 32], quality: Quality, stems: &[Stem]) -> Option<Found> {
+        let with_hash = |separator: Arc<dyn Separator>| {
+            let separator = match quality == Quality::default() {
+                true => separator,
+                false => separator.with_quality(quality)?,
+            };
+            (separator.info().hash == *hash).then_some(separator)
+        };
+        let own = self.read(|models| {
+            let own = models.iter().filter(|listed| !matches!(listed, Listed::Installed(_)));
+            own.map(Listed::separator).collect::<Vec<_>>()
+        });
+        if let Some(separator) = own.into_iter().find_map(with_hash) {
+            return Some(Found { separator, lacks: Vec::new() });
+        }
+        self.catalogue.list().into_iter().find_map(|entry| {
+            let lacks = self.catalogue.lacks(&entry.model, stems);
+            let separator = with_hash(Arc::new(self.installed(entry)))?;
+            Some(Found { separator, lacks })
+        })
+    }
+
     pub(crate) fn new(built_in: Vec<Arc<dyn Separator>>, catalogue: Catalogue) -> Self {
         let models = RwLock::new(built_in.into_iter().map(Listed::Program).collect());
         let roster = Self { catalogue: Arc::new(catalogue), models };
@@ -57,12 +113,13 @@ impl Roster {
         roster
     }
 
-    pub(crate) fn catalogue(&self) -> &Arc<Catalogue> {
+    /// The models that exist, and their files.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
     }
 
     /// Looks again which models are installed. Reads the folder of models, but no model.
-    pub(crate) fn refresh(&self) {
+    pub fn refresh(&self) {
         let entries = self.catalogue.list();
         let installed = entries.into_iter().filter(|entry| entry.state == ModelState::Installed);
         let installed: Vec<_> =
@@ -76,27 +133,19 @@ impl Roster {
     fn installed(&self, entry: Entry) -> Htdemucs {
         let profile = profile_of(&entry.model);
         let (catalogue, name) = (Arc::clone(&self.catalogue), entry.model.name);
-        Htdemucs::new(
-            profile,
-            Box::new(move |n| {
-                let files = catalogue.files(&name, &NoProgress)?;
-                let file = files.get(n).ok_or_else(|| {
-                    Error::new(ErrorKind::Internal, format!("“{name}” has no file {n}"))
-                })?;
-                Checkpoint::read(file)
-            }),
-        )
+        Htdemucs::new(profile, Box::new(move |n| Checkpoint::read(&catalogue.file(&name, n)?)))
     }
 
     /// Lists the model in the file at `path`, wherever that is, and returns its name.
     ///
     /// # Errors
     /// As [`Checkpoint::from_bytes`] and [`Config::of`]; what the disk says.
-    pub(crate) fn open(&self, path: &Path) -> Result<String> {
+    pub(crate) fn open_file(&self, path: &Path) -> Result<String> {
         let bytes = read_bounded(path, MAX_FILE_BYTES)?;
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let config = Config::of(&Checkpoint::from_bytes(&bytes, &file)?)?;
-        let weights_hash = Model::hash_of_weights([Sha256::of(&bytes)].iter());
+        let blob = BlobRef { sha256: Sha256::of(&bytes), bytes: bytes.len() as u64 };
+        let weights_hash = Model::hash_of_weights([blob.sha256].iter());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let profile = Profile {
             name: name.clone(),
@@ -107,12 +156,12 @@ impl Roster {
             segment_frames: config.segment_frames,
             weights_hash,
         };
-        let path = path.to_owned();
+        let (path, place) = (path.to_owned(), path.to_owned());
         let separator = Htdemucs::new(profile, Box::new(move |_| Checkpoint::read(&path)));
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.retain(|listed| !matches!(listed, Listed::File(_)) || listed.info().name != name);
+        models.retain(|listed| !matches!(listed, Listed::File(..)) || listed.info().name != name);
         // Early, so that the name means this file even where an installed model has it.
-        models.insert(1, Listed::File(separator));
+        models.insert(1, Listed::File(separator, blob, place));
         Ok(name)
     }
 
@@ -128,7 +177,8 @@ impl Roster {
         own.into_iter().chain(listed).collect()
     }
 
-    pub(crate) fn infos(&self) -> Vec<ModelInfo> {
+    /// Those that can separate, the default one first.
+    pub fn infos(&self) -> Vec<ModelInfo> {
         self.read(|models| models.iter().map(|listed| listed.info().clone()).collect())
     }
 
@@ -154,6 +204,46 @@ impl Roster {
             };
             Error::new(ErrorKind::Invalid, what).advice(advice)
         })
+    }
+
+    /// The model called `name`, working as hard as `quality` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when there is none, or it cannot.
+    pub(crate) fn find_with(&self, name: &str, quality: Quality) -> Result<Arc<dyn Separator>> {
+        let separator = self.find(name)?;
+        if quality == Quality::default() {
+            return Ok(separator);
+        }
+        separator.with_quality(quality).ok_or_else(|| {
+            let Quality { shifts, overlap } = quality;
+            let what = format!(
+                "The model “{name}” cannot separate with {shifts} shifts and an overlap of {overlap}"
+            );
+            Error::new(ErrorKind::Invalid, what)
+        })
+    }
+
+    /// The files that the model called `name` reads for the stems `wanted`, and where they are; none
+    /// for one that is part of the program. Files that changed since are read and checked first.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Catalogue::files`].
+    pub(crate) fn blobs(&self, name: &str, wanted: &[Stem]) -> Result<Vec<(BlobRef, PathBuf)>> {
+        let own = self.read(|models| match models.iter().find(|l| l.info().name == name) {
+            Some(Listed::Program(_)) => Some(Vec::new()),
+            Some(Listed::File(_, blob, path)) => Some(vec![(*blob, path.clone())]),
+            Some(Listed::Installed(_)) | None => None,
+        });
+        if let Some(own) = own {
+            return Ok(own);
+        }
+        let paths = self.catalogue.files(name, &NoProgress)?;
+        let files = self.catalogue.entry(name)?.model.files.into_iter().zip(paths);
+        let needed = files.filter(|(file, _)| file.stem.is_none_or(|stem| wanted.contains(&stem)));
+        Ok(needed
+            .map(|(file, path)| (BlobRef { sha256: file.sha256, bytes: file.bytes }, path))
+            .collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&[Listed]) -> T) -> T {

@@ -79,7 +79,7 @@ impl Place {
             data_dir: self.dir.path().join("data"),
             cache_cap_bytes: cap_bytes,
             threads: Some(1),
-            model_list: None,
+            ..EngineConfig::default()
         };
         Engine::with_models(&config, vec![Arc::clone(separator) as Arc<dyn Separator>]).unwrap()
     }
@@ -117,6 +117,7 @@ fn options(model: &str) -> SeparateOptions {
         quality: Quality::default(),
         stems: Vec::new(),
         playhead_frame: 0,
+        workers: engine::remote::Chosen::None,
         wake: Arc::new(|| ()),
     }
 }

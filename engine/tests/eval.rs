@@ -14,7 +14,7 @@ fn engine(dir: &Path) -> Engine {
         data_dir: dir.join("data"),
         cache_cap_bytes: 4 << 30,
         threads: None,
-        model_list: None,
+        ..EngineConfig::default()
     })
     .unwrap()
 }

@@ -100,6 +100,7 @@ impl Place {
             quality: Quality::default(),
             stems: Vec::new(),
             playhead_frame: 0,
+            workers: engine::remote::Chosen::None,
             wake: Arc::new(|| ()),
         };
         let job = self.engine.separate(&song, options).expect("a job");

@@ -118,6 +118,14 @@ impl Comm for World {
         self.discarded.push(lease);
     }
 
+    fn agree(&self, held: Lease, _: Lease) -> bool {
+        panic!("{held:?} is compared though nobody is to be checked")
+    }
+
+    fn accuse(&mut self, worker: WorkerId) {
+        panic!("{worker} is accused of nothing")
+    }
+
     fn give_up(&mut self, chunk: usize) {
         assert!(self.given_up.insert(chunk), "{chunk} is given up twice");
     }
@@ -333,6 +341,38 @@ fn what_a_lost_worker_had_is_handed_out_at_once_and_the_first_result_wins() {
     run.run_out();
     assert_eq!(run.world.committed.len(), 3);
     assert!(run.world.discarded.is_empty());
+}
+
+#[test]
+fn a_chunk_that_only_waited_on_lost_workers_is_not_suspected() {
+    let mut run = Run::new(2);
+    for _ in 0..3 {
+        run.join(1, REMOTE);
+        run.start(run.lease(1, 0));
+        run.lose(1);
+    }
+    run.join(0, LOCAL);
+    assert_eq!(run.chunks_of(0), [1], "what ran each time waits to be tried alone");
+    run.finish_and_commit(run.lease(0, 1));
+    assert!(run.lease(0, 0).alone);
+    run.run_out();
+}
+
+#[test]
+fn who_leaves_finishes_what_it_began_and_gets_nothing_more() {
+    let mut run = Run::new(6);
+    run.join(1, REMOTE);
+    let (began, queued) = (run.lease(1, 0), run.lease(1, 1));
+    run.start(began);
+    run.state.on_worker_leaving(&mut run.world, run.now, 1);
+    assert_eq!(run.chunks_of(1), [0]);
+    run.stop(queued);
+    run.finish_and_commit(began);
+    run.tick(Duration::from_secs(5));
+    assert_eq!(run.chunks_of(1), [0usize; 0]);
+    run.join(1, REMOTE);
+    assert_eq!(run.chunks_of(1), [1, 2], "until it stays after all");
+    run.run_out();
 }
 
 #[test]

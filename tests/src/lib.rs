@@ -20,10 +20,22 @@ pub fn stemhive() -> Command {
 /// # Panics
 /// As [`stemhive`].
 pub fn stemhive_path() -> PathBuf {
+    built("stemhive")
+}
+
+/// Path of the `stemhive-worker` program built beside the running test.
+///
+/// # Panics
+/// As [`stemhive`].
+pub fn stemhive_worker_path() -> PathBuf {
+    built("stemhive-worker")
+}
+
+fn built(program: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("the test has a path");
-    // target/<profile>/deps/<test> → target/<profile>/stemhive
+    // target/<profile>/deps/<test> → target/<profile>/<program>
     let dir = exe.parent().and_then(Path::parent).expect("two folders up");
-    let path = dir.join(format!("stemhive{}", std::env::consts::EXE_SUFFIX));
+    let path = dir.join(format!("{program}{}", std::env::consts::EXE_SUFFIX));
     assert!(path.is_file(), "“{}” is missing: run cargo build first", path.display());
     path
 }

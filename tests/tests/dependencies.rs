@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-fn packages() -> Vec<Value> {
+fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let version = Command::new(env!("CARGO")).arg("-vV").output().expect("cargo runs");
     let version = String::from_utf8(version.stdout).expect("text");
@@ -27,8 +27,32 @@ fn packages() -> Vec<Value> {
         .output()
         .expect("cargo metadata runs");
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
-    metadata["packages"].as_array().expect("packages").clone()
+    serde_json::from_slice(&metadata.stdout).expect("JSON")
+}
+
+/// The packages that each package depends on, by id, but for what only its tests need.
+fn graph(metadata: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let mut graph = BTreeMap::new();
+    for node in nodes {
+        let mut needed = BTreeSet::new();
+        for dep in node["deps"].as_array().expect("dependencies") {
+            let kinds = dep["dep_kinds"].as_array().expect("kinds");
+            if kinds.iter().any(|kind| kind["kind"] != "dev") {
+                needed.insert(dep["pkg"].as_str().expect("an id"));
+            }
+        }
+        graph.insert(node["id"].as_str().expect("an id"), needed);
+    }
+    graph
+}
+
+/// Names of packages by id.
+fn names(metadata: &Value) -> BTreeMap<&str, &str> {
+    let packages = metadata["packages"].as_array().expect("packages");
+    let named =
+        packages.iter().map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)));
+    named.collect::<Option<_>>().expect("ids and names")
 }
 
 fn deny() -> toml::Table {
@@ -96,6 +120,57 @@ fn expressions_are_read_as_spdx_means_them() {
     assert!(!is_met("Apache-2.0 WITH LLVM-exception", &allowed));
 }
 
+/// What is banned, each with the packages that may depend on it all the same.
+fn banned(deny: &toml::Table) -> BTreeMap<&str, BTreeSet<&str>> {
+    let bans = deny["bans"]["deny"].as_array().expect("a list").iter();
+    bans.map(|ban| {
+        let wrappers = ban.get("wrappers").and_then(|list| list.as_array());
+        let wrappers = wrappers.into_iter().flatten().map(|name| name.as_str().expect("a name"));
+        (ban["name"].as_str().expect("a name"), wrappers.collect())
+    })
+    .collect()
+}
+
+#[test]
+fn only_the_room_of_remote_workers_waits_for_the_network() {
+    let (deny, metadata) = (deny(), metadata());
+    let (banned, names) = (banned(&deny), names(&metadata));
+    assert!(["tokio", "quinn"].iter().all(|name| banned.contains_key(name)));
+    let mut wrong = Vec::new();
+    for (id, needed) in graph(&metadata) {
+        for name in needed.iter().map(|id| names[id]) {
+            if banned.get(name).is_some_and(|wrappers| !wrappers.contains(names[id])) {
+                wrong.push(format!("{} depends on {name}", names[id]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_spare_computer_needs_neither_window_nor_sound() {
+    let metadata = metadata();
+    let (graph, names) = (graph(&metadata), names(&metadata));
+    let reach = |root: &str| {
+        let mut next: Vec<&str> =
+            names.iter().filter(|(_, name)| **name == root).map(|(id, _)| *id).collect();
+        assert_eq!(next.len(), 1, "{root} is in the workspace");
+        let mut reached = BTreeSet::new();
+        while let Some(id) = next.pop() {
+            if reached.insert(id) {
+                next.extend(&graph[id]);
+            }
+        }
+        reached.into_iter().map(|id| names[id]).collect::<BTreeSet<_>>()
+    };
+    let (app, worker) = (reach("stemhive"), reach("stemhive-worker"));
+    assert!(worker.contains("engine") && worker.contains("quinn"));
+    for name in ["egui", "eframe", "cpal", "rodio", "rfd"] {
+        assert!(app.contains(name), "the window needs {name}: is this list still right?");
+        assert!(!worker.contains(name), "the worker needs {name}");
+    }
+}
+
 #[test]
 fn every_dependency_has_an_allowed_licence_and_source() {
     let deny = deny();
@@ -105,12 +180,8 @@ fn every_dependency_has_an_allowed_licence_and_source() {
         .iter()
         .map(|l| l.as_str().expect("text").to_owned())
         .collect();
-    let banned: BTreeSet<&str> = deny["bans"]["deny"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|b| b["name"].as_str().expect("a name"))
-        .collect();
+    let metadata = metadata();
+    let banned = banned(&deny);
     let clarified: BTreeMap<&str, &str> = deny["licenses"]["clarify"]
         .as_array()
         .expect("a list")
@@ -119,7 +190,7 @@ fn every_dependency_has_an_allowed_licence_and_source() {
         .collect();
     let mut wrong = Vec::new();
     let mut symphonia_cores = 0;
-    for package in packages() {
+    for package in metadata["packages"].as_array().expect("packages") {
         let name = package["name"].as_str().expect("a name");
         symphonia_cores += usize::from(name == "symphonia-core");
         match clarified.get(name).copied().or(package["license"].as_str()) {
@@ -130,7 +201,7 @@ fn every_dependency_has_an_allowed_licence_and_source() {
         if !ours && !package["source"].as_str().is_some_and(|s| s.starts_with("registry+")) {
             wrong.push(format!("{name}: comes from {}", package["source"]));
         }
-        if banned.contains(name) {
+        if banned.get(name).is_some_and(BTreeSet::is_empty) {
             wrong.push(format!("{name}: banned"));
         }
     }

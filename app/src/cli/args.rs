@@ -13,10 +13,11 @@ use engine::{
     export::{Bits, ClipPolicy, Existing, Format, Mp3Quality, Rate, VorbisQuality},
     mix::{MAX_GAIN_DB, MIN_GAIN_DB},
     model::{Quality, Stem},
+    remote::Chosen,
 };
 use stemhive::update::settings;
 
-use super::context::Context;
+use super::{context::Context, workers};
 
 /// Where Stemhive keeps what it works on.
 #[derive(Debug, Clone, Default, Args)]
@@ -29,6 +30,10 @@ pub(crate) struct StoreArgs {
     /// Folder for the list of recent songs.
     #[arg(long, value_name = "DIR", env = "STEMHIVE_DATA", global = true, hide = true)]
     pub(crate) data_dir: Option<PathBuf>,
+
+    /// UDP port at which other computers reach this one.
+    #[arg(long, value_name = "N", env = "STEMHIVE_PORT", global = true, hide = true)]
+    pub(crate) port: Option<u16>,
 
     /// List of models to use instead of the one inside the program.
     #[arg(long, value_name = "FILE", env = "STEMHIVE_MODEL_LIST", global = true, hide = true)]
@@ -62,6 +67,9 @@ impl StoreArgs {
         }
         if threads.is_some() {
             config.threads = threads;
+        }
+        if let Some(port) = self.port {
+            config.worker_port = port;
         }
         config.model_list.clone_from(&self.model_list);
         let settings = settings::default_path().map(|path| settings::load(&path));
@@ -103,6 +111,10 @@ pub(super) struct ModelArgs {
     /// Threads to compute with [default: all but one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    /// Other computers that help: all, none, or some of `stemhive workers list` by name.
+    #[arg(long, value_name = "all|none|NAME,NAME", default_value = "all")]
+    workers: String,
 }
 
 impl ModelArgs {
@@ -110,20 +122,31 @@ impl ModelArgs {
         self.threads.map(usize::from)
     }
 
-    /// The model, or `None` after telling why the file that was named holds none. Ends the process
-    /// with a usage error when there is no such model.
+    /// The model and who computes, or `None` after telling what cannot be read. Ends the process
+    /// with a usage error when there is no such model or computer.
     pub(super) fn choose(&self, context: &Context, engine: &Engine) -> Option<Choice> {
         let quality = Quality { shifts: self.shifts, overlap: self.overlap };
+        let workers = match workers::chosen(&self.workers, engine) {
+            Ok(workers) => workers,
+            Err(error) => {
+                context.reporter.failed(&error);
+                return None;
+            }
+        };
         let Some(name) = &self.model else {
-            return Some(Choice { model: engine.default_model().name, quality });
+            return Some(Choice {
+                model: engine.default_model().name,
+                quality,
+                workers: Chosen::All,
+            });
         };
         let models = engine.models();
         if models.iter().any(|model| &model.name == name) {
-            return Some(Choice { model: name.clone(), quality });
+            return Some(Choice { model: name.clone(), quality, workers });
         }
         if Path::new(name).is_file() {
             return match engine.open_model(Path::new(name)) {
-                Ok(model) => Some(Choice { model, quality }),
+                Ok(model) => Some(Choice { model, quality, workers }),
                 Err(error) => {
                     context.reporter.failed(&error);
                     None
@@ -141,10 +164,12 @@ impl ModelArgs {
     }
 }
 
-/// A model and how hard it works.
+/// A model, how hard it works, and where.
 pub(super) struct Choice {
     pub(super) model: String,
     pub(super) quality: Quality,
+    /// Which of the paired computers take part.
+    pub(super) workers: Chosen,
 }
 
 /// An overlap that leaves something new in each piece.

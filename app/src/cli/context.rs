@@ -155,6 +155,7 @@ impl Context {
             quality: choice.quality,
             stems: stems.to_vec(),
             playhead_frame: 0,
+            workers: choice.workers.clone(),
             wake: self.bell.waker(),
         };
         let job = engine.separate(song, options)?;
@@ -170,6 +171,7 @@ impl Context {
                         eta: status.eta,
                         speed_x_real_time: status.speed_x_real_time,
                         bytes: None,
+                        pieces_elsewhere: pieces_elsewhere(&status),
                     })
                 }
                 JobPhase::Done if job.is_over() => Look::Ended(Ok(status)),
@@ -242,6 +244,12 @@ fn without_buttons(error: &Error) -> Error {
 }
 
 /// What to tell after a separation was stopped half way.
+/// Pieces that other computers did.
+pub(super) fn pieces_elsewhere(status: &JobStatus) -> usize {
+    let others = status.workers.iter().filter(|worker| worker.letter > 0);
+    others.map(|worker| worker.chunks_done).sum()
+}
+
 fn interrupted(status: &JobStatus) -> Error {
     let (done, all) = (status.committed(), status.chunks.len());
     Error::new(ErrorKind::Cancelled, "The separation was stopped")

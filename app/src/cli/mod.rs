@@ -13,8 +13,10 @@ mod interrupt;
 mod mix;
 mod models;
 mod output;
+mod pairing;
 mod report;
 mod separate;
+mod workers;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -44,6 +46,7 @@ enum Subcommands {
     Convert(convert::Args),
     Info(info::Args),
     Models(models::Args),
+    Workers(workers::Args),
     Cache(cache::Args),
     Eval(eval::Args),
 }
@@ -88,6 +91,7 @@ pub(crate) fn run(window: impl FnOnce(Vec<PathBuf>, StoreArgs) -> ExitCode) -> E
         Some(Subcommands::Convert(args)) => convert::run(&args),
         Some(Subcommands::Info(args)) => info::run(&args),
         Some(Subcommands::Models(args)) => models::run(&args, store),
+        Some(Subcommands::Workers(args)) => workers::run(&args, store),
         Some(Subcommands::Cache(args)) => cache::run(&args, store),
         Some(Subcommands::Eval(args)) => eval::run(&args, store),
     };

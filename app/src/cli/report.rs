@@ -79,11 +79,20 @@ pub(super) struct Progress {
     pub(super) speed_x_real_time: Option<f32>,
     /// Bytes here, and bytes in all.
     pub(super) bytes: Option<(u64, u64)>,
+    /// Pieces that other computers did.
+    pub(super) pieces_elsewhere: usize,
 }
 
 impl Progress {
     pub(super) fn new(stage: Stage, fraction: f32) -> Self {
-        Self { stage, fraction, eta: None, speed_x_real_time: None, bytes: None }
+        Self {
+            stage,
+            fraction,
+            eta: None,
+            speed_x_real_time: None,
+            bytes: None,
+            pieces_elsewhere: 0,
+        }
     }
 }
 
@@ -207,6 +216,9 @@ impl Reporter {
                         "eta_secs": progress.eta.map(|eta| eta.as_secs_f64()),
                         "speed_x_real_time": progress.speed_x_real_time,
                     });
+                    if progress.pieces_elsewhere > 0 {
+                        value["pieces_elsewhere"] = progress.pieces_elsewhere.into();
+                    }
                     if let Some((bytes, of_bytes)) = progress.bytes {
                         value["bytes"] = bytes.into();
                         value["of_bytes"] = of_bytes.into();

@@ -6,17 +6,18 @@ use engine::{
     Error, ErrorKind,
     engine::Engine,
     export::{Bits, ExportRequest, Item},
-    job::JobHandle,
+    job::{JobHandle, JobStatus},
     mix::LaneControl,
     model::Stem,
     song::{Song, SongInfo},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use stemhive::units;
 
 use super::{
     Outcome,
     args::{FormatName, ModelArgs, OutputArgs, StemName, StoreArgs, usage},
-    context::{Context, Failure},
+    context::{Context, Failure, pieces_elsewhere},
     output::{SongFolders, export},
 };
 
@@ -88,11 +89,30 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
             "resumed_pieces": status.resumed_chunks,
             "pieces": status.chunks.len(),
             "gain_db": exported.gain_db,
+            "workers": who(&status),
         });
+        if let Some(text) = shared(&status) {
+            context.reporter.note(&text);
+        }
         let lines: Vec<_> = exported.files.iter().map(|f| f.display().to_string()).collect();
         context.reporter.done(value, &lines);
         Ok(())
     })
+}
+
+/// Who computed how many pieces.
+fn who(status: &JobStatus) -> Value {
+    let took_part = status.workers.iter().filter(|worker| worker.chunks_done > 0);
+    took_part.map(|worker| json!({ "name": worker.name, "pieces": worker.chunks_done })).collect()
+}
+
+/// The same in words, where it was not this computer alone.
+fn shared(status: &JobStatus) -> Option<String> {
+    let took_part = status.workers.iter().filter(|worker| worker.chunks_done > 0);
+    let parts: Vec<_> = took_part
+        .map(|worker| format!("{} by {}", units::count(worker.chunks_done, "piece"), worker.name))
+        .collect();
+    (pieces_elsewhere(status) > 0).then(|| parts.join(", "))
 }
 
 /// The stems asked for, in lane order; all of the model's where none were. Ends the process with

@@ -1,6 +1,7 @@
 //! Everything the window shows, as plain data. Views read it and push [`crate::command::Command`]s;
 //! only `update` changes it.
 
+pub mod computers;
 mod export;
 mod settings;
 mod song;
@@ -8,9 +9,17 @@ mod song;
 use std::{path::PathBuf, sync::Arc};
 
 pub use engine::playback::Listen;
-use engine::{Error, audio::WORK_RATE_HZ, model::ModelInfo, song::SongId};
+use engine::{
+    Error,
+    audio::WORK_RATE_HZ,
+    crew::DeviceId,
+    model::ModelInfo,
+    remote::{Chosen, HubStatus},
+    song::SongId,
+};
 
 pub use self::{
+    computers::PairingView,
     export::{
         ClipChoice, ExportBits, ExportForm, ExportFormat, ExportPart, ExportPlan, ExportRun,
         PlannedFile,
@@ -30,6 +39,14 @@ pub struct State {
     pub models: Vec<ModelCard>,
     /// Songs opened before, newest first.
     pub recent: Vec<RecentSong>,
+    /// Everything about other computers.
+    pub computers: Arc<HubStatus>,
+    /// Which of them work on the songs started from now on.
+    pub chosen: Chosen,
+    /// Letter index of the computer whose pieces stand out.
+    pub marked_computer: Option<usize>,
+    /// The dialog that adds a computer.
+    pub pairing: PairingView,
     /// Memory this computer could still give, in bytes, where known.
     pub free_memory_bytes: Option<u64>,
     /// What the user chose, kept between runs.
@@ -158,11 +175,6 @@ impl ModelCard {
     pub fn is_here(&self) -> bool {
         matches!(self.supply, Supply::BuiltIn | Supply::Installed { .. })
     }
-
-    /// Expected seconds for a song of this length on this computer.
-    pub fn secs_for(&self, song_secs: f64) -> f64 {
-        f64::from(self.secs_for_4_min) * song_secs / 240.0
-    }
 }
 
 /// Where a model's weights are.
@@ -238,6 +250,12 @@ pub enum Dialog {
     Shortcuts,
     /// All commands, searchable (Ctrl+K).
     Palette,
+    /// Add a computer.
+    AddComputer,
+    /// A computer was paired: compare its fingerprint.
+    Paired(DeviceId),
+    /// Everything about a paired computer.
+    Computer(DeviceId),
     /// Exports are running and the user wants to quit.
     Quit,
     /// Details of an error, copyable.

@@ -25,6 +25,12 @@ pub struct Settings {
     pub measured_cores: Option<(f64, usize)>,
     /// Compute threads; 0 leaves one core to window and sound.
     pub threads: usize,
+    /// Name under which this computer shows itself to others; empty = the system's.
+    pub computer_name: String,
+    /// UDP port at which other computers reach this one.
+    pub worker_port: u16,
+    /// Whether other computers find this one by looking through the network.
+    pub announce: bool,
     /// Where the cache lies; empty = the system's place for caches.
     pub cache_dir: Option<PathBuf>,
     /// Cap of the cache in GiB.
@@ -47,6 +53,9 @@ impl Default for Settings {
             separate_on_open: true,
             measured_cores: None,
             threads: 0,
+            computer_name: String::new(),
+            worker_port: engine::protocol::DEFAULT_PORT,
+            announce: true,
             cache_dir: None,
             cache_cap_gib: 20.0,
             device: None,

@@ -1,20 +1,21 @@
 //! Small jobs that take a while or touch the disk, done one after another on a thread of their own:
-//! the list of recent songs, the models, the cache's size, the settings file, covers, looking through folders.
+//! the list of recent songs, the models, the cache's size, the settings file,
+//! covers, looking through folders, what is asked of other computers.
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use egui::ColorImage;
-use engine::{Error, catalogue::Fetch};
+use engine::{Error, catalogue::Fetch, remote::Hub};
 
 use super::picker::EXTENSIONS;
 use crate::state::{CacheUse, ModelCard, RecentSong};
 
 /// What a chore brought.
-#[derive(Debug)]
 pub enum Done {
     /// Nothing to tell.
     Nothing,
@@ -32,6 +33,10 @@ pub enum Done {
     Cores(f64, usize),
     /// A download that was asked for has begun.
     Fetching(String, Fetch),
+    /// Other computers can be asked for now.
+    Hub(Arc<Hub>),
+    /// A ticket that pairs one computer.
+    Ticket(String),
     /// Songs found in what was dropped or picked.
     Songs(Vec<PathBuf>),
     /// It went wrong.

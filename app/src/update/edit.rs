@@ -37,6 +37,16 @@ pub fn apply(
         Command::CloseOpenError => state.open_error = None,
         Command::ToggleSidePanel if state.narrow => state.side_panel_over ^= true,
         Command::ToggleSidePanel => state.settings.side_panel ^= true,
+        Command::ShowComputers => {
+            if state.narrow {
+                state.side_panel_over = true;
+            } else {
+                state.settings.side_panel = true;
+            }
+            state.focus_request = Some(Region::SidePanel);
+        }
+        Command::MarkComputer(letter) => state.marked_computer = letter,
+        Command::ChooseComputers(chosen) => state.chosen = chosen,
         Command::NextRegion => state.focus_request = Some(region_after(state, 1)),
         Command::PreviousRegion => state.focus_request = Some(region_after(state, -1)),
         Command::FocusRegion(region) => state.focus_request = Some(region),

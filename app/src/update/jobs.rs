@@ -8,6 +8,7 @@ use engine::{
     engine::{Engine, SeparateOptions},
     job::{JobHandle, JobPhase},
     model::Quality,
+    remote::Chosen,
     song::{Song, Wake},
 };
 
@@ -79,15 +80,14 @@ impl Job {
         }
     }
 
-    /// Starts at once with `model`. `paused`: only opens what an earlier run left.
+    /// Starts at once. `paused`: only opens what an earlier run left.
     pub fn start(
         &mut self,
         view: &mut SongView,
         engine: &Arc<Engine>,
         song: &Arc<Song>,
-        model: String,
+        options: SeparateOptions,
         paused: bool,
-        wake: Wake,
     ) {
         let old = match std::mem::take(self) {
             Self::Waiting { old } => old,
@@ -98,13 +98,7 @@ impl Job {
         view.half_done = paused;
         let (send, handle) = bounded(1);
         let (engine, song) = (Arc::clone(engine), Arc::clone(song));
-        let options = SeparateOptions {
-            model: model.clone(),
-            quality: Quality::default(),
-            stems: Vec::new(),
-            playhead_frame: view.playhead,
-            wake: wake.clone(),
-        };
+        let (model, wake) = (options.model.clone(), Arc::clone(&options.wake));
         let spawned = thread::Builder::new().name("job starter".into()).spawn(move || {
             // Ending the old job may take until its chunk notices, and frees its folder.
             drop(old);
@@ -172,6 +166,18 @@ impl Job {
             // If no thread is to be had the job is dropped here, which may take a moment.
             let _ = thread::Builder::new().name("job closer".into()).spawn(move || drop(job));
         }
+    }
+}
+
+/// How to separate the song in `view`: everything, as usual, by the computers that are `chosen`.
+pub fn options(view: &SongView, model: String, chosen: Chosen, wake: Wake) -> SeparateOptions {
+    SeparateOptions {
+        model,
+        quality: Quality::default(),
+        stems: Vec::new(),
+        playhead_frame: view.playhead,
+        workers: chosen,
+        wake,
     }
 }
 

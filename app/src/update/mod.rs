@@ -1,6 +1,7 @@
 //! The only place where commands meet the engine, the sound device and dialogs.
 
 pub mod chores;
+mod computers;
 pub mod covers;
 pub mod detail;
 pub mod edit;
@@ -22,7 +23,7 @@ pub mod view_range;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use engine::{Result, catalogue::Fetch, engine::Engine, job::JobPhase, song::Wake};
+use engine::{Result, catalogue::Fetch, engine::Engine, job::JobPhase, remote::Hub, song::Wake};
 
 use self::{
     chores::{Chores, Done},
@@ -52,6 +53,9 @@ pub struct Desk {
     undo: UndoStack,
     picker: Picker,
     chores: Chores,
+    /// Other computers, once there was reason to look for them, and what has them wake the window.
+    hub: Option<(Arc<Hub>, Box<dyn Send + Sync>)>,
+    pairing: Option<computers::Pairing>,
     /// Downloads of models, by name.
     fetches: BTreeMap<String, Fetch>,
     planner: Planner,
@@ -93,6 +97,8 @@ impl Desk {
             undo: UndoStack::default(),
             picker: Picker::default(),
             chores: Chores::start(waker())?,
+            hub: None,
+            pairing: None,
             fetches: BTreeMap::new(),
             planner: Planner::start(waker())?,
             exports: Exports::default(),
@@ -109,6 +115,7 @@ impl Desk {
         };
         state.models = models::cards(&desk.engine, state.settings.measured_cores);
         desk.measure_cores();
+        desk.look_for_computers();
         if !state.models.iter().any(|card| card.info.name == state.settings.model) {
             // Chosen in another version, or never.
             state.settings.model = desk.engine.default_model().name;
@@ -187,6 +194,18 @@ impl Desk {
                 }
             }
 
+            Command::StartPairing => self.ask_hub(|hub| hub.start_pairing()),
+            Command::MakeTicket => self.make_ticket(),
+            Command::ConfirmComputer(device) => self.ask_hub(move |hub| hub.confirm(device)),
+            Command::ForgetComputer(device) => self.ask_hub(move |hub| hub.forget(device)),
+            Command::RenameComputer(device, name) => {
+                self.ask_hub(move |hub| hub.rename(device, &name));
+            }
+            Command::PauseComputer { device, paused } => {
+                self.ask_hub(move |hub| hub.set_paused(device, paused));
+            }
+            Command::TryComputerAgain(device) => self.ask_hub(move |hub| hub.try_again(device)),
+
             Command::PlayOrStop => self.sound.play_or_stop(state),
             Command::Seek(frame) => self.seek(state, |_| frame),
             Command::SeekBy(secs) => self.seek(state, |song| edit::seek_target(song, secs)),
@@ -247,6 +266,7 @@ impl Desk {
         self.poll_picker(state);
         self.poll_chores(state);
         self.poll_fetches(state);
+        self.poll_computers(state, dt_secs);
         if let Some(answer) = self.planner.poll()
             && state.dialog == Some(Dialog::Export)
         {

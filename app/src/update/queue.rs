@@ -74,7 +74,8 @@ impl Desk {
         let mut failed = Vec::new();
         let mut news = Vec::new();
         let (wake, separate) = (self.wake(), state.settings.separate_on_open);
-        let model = state.model().map(|card| card.info.name.clone());
+        let (model, chosen) =
+            (state.model().map(|card| card.info.name.clone()), state.chosen.clone());
         for open in &mut self.open {
             let Some(view) = state.songs.iter_mut().find(|view| view.key == open.key) else {
                 continue;
@@ -101,7 +102,9 @@ impl Desk {
                     } else if stems_exist && let Some(model) = &model {
                         // Shows what an earlier run left, and computes nothing.
                         let (engine, song) = (&self.engine, &open.song);
-                        open.job.start(view, engine, song, model.clone(), true, wake.clone());
+                        let options =
+                            jobs::options(view, model.clone(), chosen.clone(), wake.clone());
+                        open.job.start(view, engine, song, options, true);
                     }
                 }
                 Change::Failed => failed.push(open.key),
@@ -141,11 +144,12 @@ impl Desk {
     pub(super) fn start_next(&mut self, state: &mut State) {
         let Some(key) = jobs::next(state, &self.open) else { return };
         let Some(model) = state.model().map(|card| card.info.name.clone()) else { return };
-        let wake = self.wake();
+        let (wake, chosen) = (self.wake(), state.chosen.clone());
         let view = state.songs.iter_mut().find(|view| view.key == key);
         let open = self.open.iter_mut().find(|open| open.key == key);
         if let (Some(view), Some(open)) = (view, open) {
-            open.job.start(view, &self.engine, &open.song, model, false, wake);
+            let options = jobs::options(view, model, chosen, wake);
+            open.job.start(view, &self.engine, &open.song, options, false);
         }
     }
 

@@ -53,6 +53,14 @@ pub fn configured(mut config: EngineConfig, settings: &Settings) -> EngineConfig
     if config.threads.is_none() && settings.threads > 0 {
         config.threads = Some(settings.threads);
     }
+    let name = settings.computer_name.trim();
+    if config.computer_name.is_none() && !name.is_empty() {
+        config.computer_name = Some(name.to_owned());
+    }
+    if config.worker_port == usual.worker_port {
+        config.worker_port = settings.worker_port;
+    }
+    config.announce &= settings.announce;
     config
 }
 

@@ -64,6 +64,13 @@ impl Message {
         self
     }
 
+    /// What was kept.
+    #[must_use]
+    pub fn kept(mut self, kept: impl Into<String>) -> Self {
+        self.toast.kept = Some(kept.into());
+        self
+    }
+
     /// A button.
     #[must_use]
     pub fn button(mut self, label: impl Into<String>, command: Command) -> Self {

@@ -31,14 +31,19 @@ impl Desk {
         if old.cache_cap_gib != new.cache_cap_gib {
             self.engine.set_cache_cap_bytes(gib(new.cache_cap_gib));
         }
-        if (old.threads, &old.cache_dir) != (new.threads, &new.cache_dir) {
+        let at_start = |settings: &Settings| {
+            let Settings { threads, cache_dir, computer_name, worker_port, announce, .. } =
+                settings.clone();
+            (threads, cache_dir, computer_name, worker_port, announce)
+        };
+        if at_start(&old) != at_start(new) {
             self.tell_next_start(state);
         }
     }
 
     pub(super) fn tell_next_start(&mut self, state: &mut State) {
         Message::warning("From the next start on")
-            .text("Threads and cache folder change when Stemhive is started again.")
+            .text("This changes when Stemhive is started again.")
             .show(state, next(&mut self.last_key));
     }
 
@@ -111,6 +116,8 @@ impl Desk {
                 Done::Fetching(name, fetch) => {
                     self.fetches.insert(name, fetch);
                 }
+                Done::Hub(hub) => self.take_hub(hub),
+                Done::Ticket(ticket) => state.pairing.ticket = Some(ticket),
                 Done::Songs(paths) => self.open_songs(state, paths),
                 Done::Failed(error) => show_error(state, next(&mut self.last_key), &error),
             }

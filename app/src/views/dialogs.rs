@@ -2,7 +2,7 @@
 
 use egui::{Align, Context, Frame, Layout, Margin, ScrollArea, Ui, Vec2, vec2};
 
-use super::{errors::details_box, export, palette, settings, shortcuts};
+use super::{computer_dialogs, errors::details_box, export, pairing, palette, settings, shortcuts};
 use crate::{
     command::Command,
     state::{Dialog, State},
@@ -22,6 +22,11 @@ pub fn dialogs_ui(ctx: &Context, state: &State, commands: &mut Vec<Command>) {
         Some(Dialog::Settings) => settings::settings_ui(ctx, state, commands),
         Some(Dialog::Shortcuts) => shortcuts::shortcuts_ui(ctx),
         Some(Dialog::Palette) => palette::palette_ui(ctx, state, commands),
+        Some(Dialog::AddComputer) => pairing::add_ui(ctx, state, commands),
+        Some(Dialog::Paired(device)) => pairing::paired_ui(ctx, state, *device, commands),
+        Some(Dialog::Computer(device)) => {
+            computer_dialogs::computer_ui(ctx, state, *device, commands)
+        }
         Some(Dialog::Quit) => quit_ui(ctx, state, commands),
         Some(Dialog::Details { title, lines }) => details_ui(ctx, title, lines, commands),
     };

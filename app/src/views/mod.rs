@@ -1,5 +1,7 @@
 //! What the window draws: functions that read the state and push commands, and never act.
 
+mod computer_dialogs;
+mod computers;
 pub mod dialogs;
 pub mod errors;
 pub mod export;
@@ -9,6 +11,7 @@ pub mod lanes;
 pub mod layout;
 mod models;
 pub mod overview;
+mod pairing;
 pub mod palette;
 pub mod piece_strip;
 pub mod progress_band;
@@ -27,6 +30,7 @@ pub mod toasts;
 pub mod top_bar;
 pub mod transport;
 pub mod waveform;
+mod work_card;
 
 use egui::{AsIdSalt, Layout, Rect, Ui, UiBuilder, emath::Align};
 

@@ -1,17 +1,17 @@
-//! Which model separates and who does the work, with what it costs said before.
+//! Which model separates, with what it costs said before.
 
 use std::sync::OnceLock;
 
 use egui::{
-    Align2, Color32, CornerRadius, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
-    accesskit::Role, pos2, vec2,
+    Align2, CornerRadius, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, accesskit::Role, pos2,
+    vec2,
 };
 
 use super::start::heading;
 use crate::{
     command::Command,
     icons::Icon,
-    state::{ModelCard, Settings, State, Supply, stem_title},
+    state::{ModelCard, Settings, State, Supply},
     theme::{RADIUS_CARD, Theme, Type},
     time::clock,
     units,
@@ -41,7 +41,8 @@ pub(super) fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>)
             ui.add_space(12.0);
         }
         let is_chosen = chosen.as_ref() == Some(&card.info.name);
-        let clicked = model_card(ui, card, is_chosen, state.free_memory_bytes, commands);
+        let cost = cost(state, card);
+        let clicked = model_card(ui, card, is_chosen, &cost, commands);
         if clicked && !is_chosen && card.is_here() {
             commands.push(Command::ChooseModel(card.info.name.clone()));
         }
@@ -56,7 +57,8 @@ struct Cost {
     short: bool,
 }
 
-fn cost(card: &ModelCard, free: Option<u64>) -> Cost {
+fn cost(state: &State, card: &ModelCard) -> Cost {
+    let free = state.free_memory_bytes;
     let short = free.is_some_and(|free| free < card.memory_bytes);
     let beside = match free {
         Some(free) if short => format!("not enough, {} free", units::bytes(free)),
@@ -64,7 +66,7 @@ fn cost(card: &ModelCard, free: Option<u64>) -> Cost {
         None => "memory".into(),
     };
     Cost {
-        minutes: clock(f64::from(card.secs_for_4_min).max(1.0)),
+        minutes: clock(state.secs_for(card, 240.0).max(1.0)),
         memory: units::bytes(card.memory_bytes),
         beside,
         short,
@@ -78,11 +80,10 @@ fn model_card(
     ui: &mut Ui,
     card: &ModelCard,
     chosen: bool,
-    free: Option<u64>,
+    cost: &Cost,
     commands: &mut Vec<Command>,
 ) -> bool {
     let theme = Theme::get(ui);
-    let cost = cost(card, free);
     let indent = 48.0;
     let room = ui.available_width() - indent - 18.0;
     let description: egui::WidgetText =
@@ -140,16 +141,17 @@ fn model_card(
 
     let figures = top + described + 11.0;
     let second = left + 136.0;
-    line(cost.minutes, Type::Figure, theme.text, left, figures, 120.0);
+    line(cost.minutes.clone(), Type::Figure, theme.text, left, figures, 120.0);
     line("for a 4-minute song".into(), Type::Small, theme.text3, left, figures + 23.0, 130.0);
     let (figure, beside) =
         if cost.short { (theme.error, theme.error) } else { (theme.text, theme.text3) };
-    let width = line(cost.memory, Type::Figure, figure, second, figures, 120.0);
+    let width = line(cost.memory.clone(), Type::Figure, figure, second, figures, 120.0);
     if cost.short {
         let at = pos2(second + width + 14.0, figures + 12.0);
         Icon::Error.paint(ui.painter(), at, 16.0, theme.error);
     }
-    line(cost.beside, Type::Small, beside, second, figures + 23.0, rect.right() - 12.0 - second);
+    let room = rect.right() - 12.0 - second;
+    line(cost.beside.clone(), Type::Small, beside, second, figures + 23.0, room);
     if supply_height > 0.0 {
         let row = egui::Rect::from_min_max(
             pos2(left, figures + 48.0),
@@ -229,51 +231,4 @@ pub(super) fn supply_ui(ui: &mut Ui, card: &ModelCard, commands: &mut Vec<Comman
             widgets::progress_bar(ui, fraction, honey, &format!("Downloading {title}"));
         }
     }
-}
-
-/// The computers that take part: this one.
-pub(super) fn work_ui(ui: &mut Ui, state: &State) {
-    let theme = Theme::get(ui);
-    let speed = state.model().map(|card| 240.0 / card.secs_for_4_min.max(0.1));
-    widgets::card(theme).show(ui, |ui| {
-        ui.set_width(ui.available_width());
-        let (rect, title) =
-            ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
-        title.widget_info(|| WidgetInfo::labeled(Role::Heading, true, "Who does the work"));
-        let put = |text: &str, size, color: Color32, anchor: Align2, x: f32, y: f32| {
-            let galley = widgets::galley(ui.painter(), text, size, color, 260.0);
-            let rect = anchor.anchor_size(pos2(x, y), galley.size());
-            ui.painter().galley(rect.min, galley, color);
-            rect
-        };
-        let (start, end) = (Align2::LEFT_CENTER, Align2::RIGHT_CENTER);
-        let y = rect.center().y;
-        put("Who does the work", Type::Title, theme.text, start, rect.left(), y);
-        if let Some(speed) = speed {
-            let unit = put("real time", Type::Small, theme.text3, end, rect.right(), y);
-            let text = format!("about {}", units::times(speed));
-            put(&text, Type::BodyStrong, theme.text, end, unit.left() - 4.0, y);
-        }
-        ui.add_space(10.0);
-        ui.horizontal(|ui| {
-            widgets::computer_badge(ui, 0, true, 22.0);
-            ui.add_space(12.0);
-            widgets::label_color(ui, Type::Body, theme.text, "This PC");
-            ui.add_space(12.0);
-            let threads = units::count(threads(&state.settings), "thread");
-            widgets::label_color(ui, Type::Small, theme.text3, threads);
-        });
-        ui.add_space(12.0);
-        let stems = state.model().map_or(0, |card| card.info.stems.len());
-        let names: Vec<&str> = state
-            .model()
-            .map(|card| card.info.stems.iter().map(|stem| stem_title(*stem)).collect())
-            .unwrap_or_default();
-        let text = format!(
-            "Makes {}: {}. The result is the same on any computer, and nothing is sent anywhere.",
-            units::count(stems, "stem"),
-            units::list(&names).to_lowercase(),
-        );
-        widgets::label_color(ui, Type::Small, theme.text3, text);
-    });
 }

@@ -17,7 +17,7 @@ use crate::{
     state::SongView,
     theme::{ON_COMPUTER, Theme, Type},
     time,
-    widgets::focus_ring,
+    widgets::{focus_ring, letter_of},
 };
 
 /// Height of a bar.
@@ -34,6 +34,7 @@ pub fn piece_strip_ui(
     ui: &mut Ui,
     song: &SongView,
     job: &JobStatus,
+    marked: Option<usize>,
     measures: &Measures,
     commands: &mut Vec<Command>,
 ) {
@@ -49,7 +50,10 @@ pub fn piece_strip_ui(
         theme.text3,
     );
     let bars = bars(job);
-    paint(ui, song, job, &bars, rect, theme);
+    let bars = bars.iter().map(|bar| (bar_rect(song, rect, &bar.frames), bar.look));
+    let bars: Vec<(Rect, Look)> = bars.filter(|(bar, _)| bar.intersects(rect)).collect();
+    let letters = job.workers.len() > 1;
+    paint(ui, &bars, rect, &Shades { theme, marked }, letters);
 
     let response = ui.interact(rect, ui.scope_id().with("pieces"), Sense::click());
     let chosen_id = response.id.with("chosen");
@@ -158,19 +162,31 @@ fn bar_rect(song: &SongView, rect: Rect, frames: &Range<u64>) -> Rect {
     Rect::from_min_max(pos2(left, top), pos2(right, top + BAR))
 }
 
-fn paint(ui: &Ui, song: &SongView, job: &JobStatus, bars: &[Bar], rect: Rect, theme: &Theme) {
-    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
-    let bars: Vec<(Rect, Look)> = bars
-        .iter()
-        .map(|bar| (bar_rect(song, rect, &bar.frames), bar.look))
-        .filter(|(bar, _)| bar.intersects(rect))
-        .collect();
+/// Colours of bars while one computer may stand out.
+struct Shades<'a> {
+    theme: &'a Theme,
+    marked: Option<usize>,
+}
 
+impl Shades<'_> {
+    /// How much is left of the colour of what this computer did.
+    fn strength(&self, letter: usize) -> f32 {
+        if self.marked.is_some_and(|marked| marked != letter) { 0.25 } else { 1.0 }
+    }
+
+    fn of(&self, letter: usize) -> Color32 {
+        Theme::computer(letter).gamma_multiply(self.strength(letter))
+    }
+}
+
+fn paint(ui: &Ui, bars: &[(Rect, Look)], rect: Rect, shades: &Shades<'_>, letters: bool) {
+    let theme = shades.theme;
+    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     let waiting = theme.edge.gamma_multiply(0.5);
-    let key = (bars.clone(), rect, theme.dark);
+    let key = (bars.to_vec(), rect, theme.dark, shades.marked);
     paint_cached(ui, ui.scope_id().with("piece bars"), key, || {
         let mut mesh = Mesh::default();
-        for (bar, look) in &bars {
+        for (bar, look) in bars {
             let bar = bar.intersect(rect);
             match look {
                 Look::Waiting => {
@@ -178,12 +194,12 @@ fn paint(ui: &Ui, song: &SongView, job: &JobStatus, bars: &[Bar], rect: Rect, th
                     mesh.add_colored_rect(line, waiting);
                 }
                 Look::Computing { letter, progress } => {
-                    let color = Theme::computer(*letter);
+                    let color = shades.of(*letter);
                     let filled =
                         bar.with_max_x(bar.left() + bar.width() * progress.clamp(0.0, 1.0));
                     mesh.add_colored_rect(filled, color.gamma_multiply(0.7));
                 }
-                Look::Done { letter } => mesh.add_colored_rect(bar, Theme::computer(*letter)),
+                Look::Done { letter } => mesh.add_colored_rect(bar, shades.of(*letter)),
                 Look::Failed => mesh.add_colored_rect(bar, theme.error_bg),
             }
         }
@@ -192,9 +208,9 @@ fn paint(ui: &Ui, song: &SongView, job: &JobStatus, bars: &[Bar], rect: Rect, th
     let edged = |bar: Rect, color: Color32| {
         painter.rect_stroke(bar, 0.0, Stroke::new(1.0, color), StrokeKind::Inside);
     };
-    for (bar, look) in &bars {
+    for (bar, look) in bars {
         match look {
-            Look::Computing { letter, .. } => edged(*bar, Theme::computer(*letter)),
+            Look::Computing { letter, .. } => edged(*bar, shades.of(*letter)),
             Look::Failed => {
                 hatch(ui, *bar, theme.error);
                 edged(*bar, theme.error);
@@ -205,19 +221,19 @@ fn paint(ui: &Ui, song: &SongView, job: &JobStatus, bars: &[Bar], rect: Rect, th
         }
         if let Look::Done { letter } | Look::Computing { letter, .. } = look
             && bar.width() >= LETTER_FROM
-            && job.workers.len() > 1
+            && letters
         {
-            let name = char::from(b'A' + (*letter % 26) as u8);
             let color = match look {
                 Look::Done { .. } => ON_COMPUTER,
                 _ => theme.text,
             };
+            let color = color.gamma_multiply(shades.strength(*letter));
+            let name = letter_of(*letter);
             painter.text(bar.center(), Align2::CENTER_CENTER, name, Type::Tick.font(), color);
         }
     }
 }
 
-/// Where a piece starts, for tests and readers of the strip.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +247,15 @@ mod tests {
         assert_eq!(describe(&job, 9), "1:12–1:20, waiting");
         assert_eq!(describe(&job, 10), "");
         assert!(frame_secs(job.grid[9].end) > 79.0);
+    }
+
+    #[test]
+    fn a_piece_names_the_computer_that_did_it() {
+        let state = testing::with_computers(Some(15));
+        let job = state.songs[0].job.as_ref().expect("a job");
+        assert_eq!(describe(job, 1), "0:08–0:16, Studio-PC, 2.9 s");
+        let of_b = |bar: &Bar| bar.look == Look::Done { letter: 1 };
+        assert!(bars(job).iter().any(of_b), "by letter, not by place in the list");
     }
 
     #[test]

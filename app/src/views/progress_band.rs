@@ -175,8 +175,7 @@ fn words(
         }
         Matter::NotSeparated => {
             let cost = state.model().map(|card| {
-                let secs =
-                    f64::from(card.secs_for_4_min) / 240.0 * crate::state::frame_secs(song.frames);
+                let secs = state.secs_for(card, crate::state::frame_secs(song.frames));
                 format!("{}, about {}", card.info.title, time::clock(secs.max(1.0)))
             });
             ("Not separated yet".into(), cost.into_iter().collect(), None)

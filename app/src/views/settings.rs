@@ -33,6 +33,8 @@ pub fn settings_ui(ctx: &Context, state: &State, commands: &mut Vec<Command>) ->
             sound_ui(ui, state, &mut settings, commands);
             section(ui, "Cache");
             cache_ui(ui, state, &mut settings, commands);
+            section(ui, "Other computers");
+            computers_ui(ui, state, &mut settings);
         });
         footer(ui, |ui| {
             close = ui.add(Button::secondary("Done").keys("Esc")).clicked();
@@ -159,6 +161,51 @@ fn separating_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
         }
         widgets::combo(ui, "Threads", &mut settings.threads, &options, CONTROLS);
     });
+}
+
+fn computers_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
+    let note = "Workers see this name. A change holds from the next start on.";
+    row(ui, "This PC's name", Some(note), |ui| {
+        let hint = match state.computers.name.as_str() {
+            "" => "As the system",
+            name => name,
+        };
+        let name = &mut settings.computer_name;
+        ui.scope(|ui| {
+            ui.set_max_width(CONTROLS);
+            widgets::text_field(ui, "name", "Name of this PC", name, hint, Type::Body, None);
+        });
+    });
+    let note = "Allow it in this PC's firewall for UDP. Nobody is listened to until a computer is \
+                paired. A change holds from the next start on.";
+    row(ui, "Port", Some(note), |ui| port_ui(ui, settings));
+    row(ui, "Search", None, |ui| {
+        widgets::checkbox(
+            ui,
+            &mut settings.announce,
+            "Let workers find this PC by looking through the network",
+        );
+    });
+}
+
+/// What is no port is kept as text until it is one, and forgotten when the field is left.
+fn port_ui(ui: &mut Ui, settings: &mut Settings) {
+    let id = Id::unique("port being typed");
+    let typed: Option<String> = ui.data(|data| data.get_temp(id));
+    let mut text = typed.unwrap_or_else(|| settings.worker_port.to_string());
+    let field = ui.scope(|ui| {
+        ui.set_max_width(120.0);
+        widgets::text_field(ui, "port", "UDP port", &mut text, "", Type::Body, None)
+    });
+    let field = field.inner;
+    if field.changed() {
+        if let Some(port) = text.trim().parse().ok().filter(|port| *port >= 1024) {
+            settings.worker_port = port;
+        }
+        ui.data_mut(|data| data.insert_temp(id, text));
+    } else if field.lost_focus() {
+        ui.data_mut(|data| data.remove::<String>(id));
+    }
 }
 
 fn sound_ui(ui: &mut Ui, state: &State, settings: &mut Settings, commands: &mut Vec<Command>) {

@@ -1,18 +1,23 @@
 //! The side panel: the songs in the queue, the selection, the null test, who computed what.
 
 use egui::{Frame, Margin, Rect, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
-use engine::job::{JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus};
+use engine::{
+    crew::Standing,
+    job::{JobPhase, JobStatus, NullTest, WorkerActivity},
+};
 
 use super::{
-    at, at_right,
+    at, at_right, column, computers,
+    computers::{Row, activity_words, left_out_words, link_text, row_ui},
+    layout::take_bottom,
     progress_band::{percent, times},
 };
 use crate::{
     command::Command,
     icons::Icon,
-    state::{Opening, SongView, State, frame_secs},
+    state::{Dialog, Opening, SongView, State, computers::is_usable, frame_secs},
     theme::{Theme, Type},
-    time,
+    time, units,
     widgets::{
         Button, IconButton, computer_badge, focus_ring, galley, label_color, paint_tabular,
         progress_bar, separator, tabular,
@@ -25,6 +30,15 @@ const EXACT_DB: f32 = -120.0;
 /// Draws the panel over all of `ui`.
 pub fn side_panel_ui(ui: &mut Ui, state: &State, song: &SongView, commands: &mut Vec<Command>) {
     summary_stop(ui, song);
+    let mut place = ui.max_rect();
+    let footer = song.is_separating().then(|| take_bottom(&mut place, FOOTER));
+    column(ui, "computers and facts", place, |ui| sections_ui(ui, state, song, commands));
+    if let Some(place) = footer {
+        column(ui, "footer", place, |ui| footer_ui(ui, commands));
+    }
+}
+
+fn sections_ui(ui: &mut Ui, state: &State, song: &SongView, commands: &mut Vec<Command>) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.spacing_mut().item_spacing = vec2(8.0, 0.0);
         let mut first = true;
@@ -53,13 +67,37 @@ pub fn side_panel_ui(ui: &mut Ui, state: &State, song: &SongView, commands: &mut
             return;
         };
         if song.is_separating() {
-            section(ui, &mut |ui| work_ui(ui, job));
+            section(ui, &mut |ui| work_ui(ui, state, job, commands));
         }
         if let Some(null) = job.null_test {
             section(ui, &mut |ui| null_test_ui(ui, song, null));
         }
         if !song.is_separating() {
             section(ui, &mut |ui| computed_by_ui(ui, song, job));
+        }
+    });
+}
+
+/// Height of what stays below the computers.
+const FOOTER: f32 = 86.0;
+
+/// What holds whoever computes, and how to get more who do.
+fn footer_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
+    let theme = Theme::get(ui);
+    ui.spacing_mut().item_spacing = vec2(8.0, 0.0);
+    separator(ui);
+    Frame::new().inner_margin(Margin::symmetric(16, 12)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal(|ui| {
+            let (rect, _) = ui.allocate_exact_size(vec2(14.0, 16.0), Sense::hover());
+            Icon::Check.paint(ui.painter(), rect.center(), 14.0, theme.ok);
+            label_color(ui, Type::Small, theme.text2, "Same result on any mix of these computers");
+        });
+        ui.add_space(10.0);
+        let width = ui.available_width();
+        let add = Button::secondary("Add a computer").icon(Icon::Plus).width(width);
+        if ui.add(add.name("Add a computer…")).clicked() {
+            commands.push(Command::OpenDialog(Dialog::AddComputer));
         }
     });
 }
@@ -190,59 +228,89 @@ fn selection_ui(ui: &mut Ui, song: &SongView, commands: &mut Vec<Command>) {
     });
 }
 
-fn work_ui(ui: &mut Ui, job: &JobStatus) {
-    let theme = Theme::get(ui);
-    let speed = job.speed_x_real_time.map(|x| format!("{} real time", times(x)));
-    title_row(ui, "Who does the work", &speed.unwrap_or_default());
-    for worker in &job.workers {
-        let doing = match worker.activity {
-            WorkerActivity::Working(1) => "Working on 1 piece".to_owned(),
-            WorkerActivity::Working(n) => format!("Working on {n} pieces"),
-            WorkerActivity::Idle => "Idle".to_owned(),
-            WorkerActivity::Paused => "Paused".to_owned(),
-        };
-        let at_work = matches!(worker.activity, WorkerActivity::Working(_));
-        worker_row(ui, worker, |ui| {
-            let color = if at_work { theme.ok } else { theme.text2 };
-            label_color(ui, Type::Small, color, doing);
-            let threads = match worker.threads {
-                1 => "1 thread".to_owned(),
-                n => format!("{n} threads"),
-            };
-            let text = format!("{threads} · {} done", pieces(worker.chunks_done));
-            label_color(ui, Type::Small, theme.text3, text);
-        });
+fn work_ui(ui: &mut Ui, state: &State, job: &JobStatus, commands: &mut Vec<Command>) {
+    let rows = rows(state, job);
+    let together = if rows.len() > 1 { " together" } else { "" };
+    let speed = job.speed_x_real_time.map(|x| format!("{} real time{together}", times(x)));
+    title_row(ui, "Computers", &speed.unwrap_or_default());
+    ui.add_space(4.0);
+    if state.computers.trouble.is_some() {
+        computers::trouble_ui(ui, state);
+        ui.add_space(12.0);
+    }
+    let (usable, not): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.usable);
+    for (index, row) in usable.iter().enumerate() {
+        ui.add_space(if index > 0 { 16.0 } else { 0.0 });
+        row_ui(ui, row, commands);
+    }
+    if !not.is_empty() {
+        ui.add_space(16.0);
+        separator(ui);
+    }
+    for row in &not {
+        ui.add_space(16.0);
+        row_ui(ui, row, commands);
     }
     if let Some(first) = job.first_audio {
-        ui.add_space(4.0);
+        ui.add_space(12.0);
         let text = format!("First sound after {:.1} s", first.as_secs_f32());
-        label_color(ui, Type::Small, theme.text3, text);
+        label_color(ui, Type::Small, Theme::get(ui).text3, text);
     }
 }
 
-fn worker_row(ui: &mut Ui, worker: &WorkerStatus, below: impl FnOnce(&mut Ui)) {
-    let theme = Theme::get(ui);
-    ui.horizontal_top(|ui| {
-        ui.spacing_mut().item_spacing.x = 12.0;
-        computer_badge(ui, worker.letter, true, 24.0);
-        ui.vertical(|ui| {
-            let row = ui.horizontal(|ui| {
-                label_color(ui, Type::BodyStrong, theme.text, &worker.name);
-            });
-            if let Some(speed) = worker.speed_x_real_time {
-                let edge = pos2(ui.max_rect().right(), row.response.rect.center().y);
-                paint_tabular(
-                    ui.painter(),
-                    edge,
-                    egui::Align2::RIGHT_CENTER,
-                    &times(speed),
-                    Type::BodyStrong,
-                    theme.text,
-                );
-            }
-            below(ui);
-        });
+/// The computers of a job, and those that are paired and have no part in it.
+fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
+    let paired = &state.computers.computers;
+    let known = |letter: usize| paired.iter().find(|computer| computer.letter == letter);
+    let alone = job.workers.len() + paired.len() < 2;
+    let marked = |letter| (!alone).then_some(state.marked_computer == Some(letter));
+    let of_job = job.workers.iter().map(|worker| {
+        let computer = if worker.letter == 0 { None } else { known(worker.letter) };
+        let link = computer.and_then(|computer| computer.link.as_ref()).map(link_text);
+        let done = format!("{} done", pieces(worker.chunks_done));
+        let usable = match &worker.activity {
+            WorkerActivity::Absent(standing) => is_usable(standing),
+            _ => true,
+        };
+        Row {
+            letter: worker.letter,
+            name: computer.map_or(&worker.name, |computer| &computer.name),
+            usable,
+            speed: worker.speed_x_real_time.filter(|_| usable),
+            words: activity_words(&worker.activity),
+            facts: match link {
+                _ if worker.letter == 0 => {
+                    format!("{} · {done}", units::count(worker.threads, "thread"))
+                }
+                Some(link) if usable => format!("{link} · {done}"),
+                // Of one that was wrong nothing is kept.
+                _ if worker.chunks_done > 0 && is_trusted(&worker.activity) => {
+                    format!("{done}, kept")
+                }
+                _ => String::new(),
+            },
+            computer,
+            marked: marked(worker.letter),
+        }
     });
+    let in_job = |letter| job.workers.iter().any(|worker| worker.letter == letter);
+    let others = paired.iter().filter(|computer| !in_job(computer.letter)).map(|computer| Row {
+        letter: computer.letter,
+        name: &computer.name,
+        usable: false,
+        speed: None,
+        words: left_out_words(&computer.standing),
+        facts: String::new(),
+        computer: Some(computer),
+        marked: marked(computer.letter),
+    });
+    let mut rows: Vec<_> = of_job.chain(others).collect();
+    rows.sort_by_key(|row| row.letter);
+    rows
+}
+
+fn is_trusted(activity: &WorkerActivity) -> bool {
+    !matches!(activity, WorkerActivity::Absent(Standing::SetAside { .. } | Standing::Differs))
 }
 
 fn null_test_ui(ui: &mut Ui, song: &SongView, null: NullTest) {

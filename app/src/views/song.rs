@@ -133,7 +133,7 @@ fn main_ui(
         let row = take_top(&mut rest, (layout::STRIP * strip).round());
         ui.scope_builder(UiBuilder::new().id_salt("strip").max_rect(row), |ui| {
             ui.set_clip_rect(row);
-            piece_strip::piece_strip_ui(ui, song, job, measures, commands);
+            piece_strip::piece_strip_ui(ui, song, job, state.marked_computer, measures, commands);
         });
     }
     region(ui, state, Region::Lanes, rest, |ui| {

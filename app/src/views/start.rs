@@ -1,11 +1,14 @@
 //! The start screen: open a song, go on with an earlier one, choose a model.
 
 use egui::{
-    Align, Align2, CornerRadius, Frame, Id, Layout, Margin, Rect, Response, ScrollArea, Sense,
-    Shape, Stroke, StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, accesskit::Role, pos2, vec2,
+    Align, Align2, CornerRadius, Frame, Id, Layout, Margin, Popup, Rect, Response, ScrollArea,
+    Sense, Shape, Stroke, StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 
-use super::{errors, models, recent::recent_ui, start_picture::start_picture};
+use super::{
+    computers::summary, errors, models, recent::recent_ui, start_picture::start_picture,
+    work_card::work_ui,
+};
 use crate::{
     command::{Command, entry_of},
     icons::Icon,
@@ -21,7 +24,7 @@ pub fn start_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let theme = Theme::get(ui);
     ui.painter().rect_filled(ui.max_rect(), 0.0, theme.bg);
     ui.spacing_mut().item_spacing = Vec2::ZERO;
-    top_bar(ui, commands);
+    top_bar(ui, state, commands);
     let wide = ui.available_width() >= 1000.0;
     let viewport_height = ui.available_height();
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -41,7 +44,7 @@ pub fn start_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     column(ui, SIDE_WIDTH, |ui| {
                         models::models_ui(ui, state, commands);
                         ui.add_space(12.0);
-                        models::work_ui(ui, state);
+                        work_ui(ui, state, commands);
                     });
                 });
             } else {
@@ -51,7 +54,7 @@ pub fn start_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ui.add_space(28.0);
                 models::models_ui(ui, state, commands);
                 ui.add_space(12.0);
-                models::work_ui(ui, state);
+                work_ui(ui, state, commands);
             }
         });
     });
@@ -64,7 +67,7 @@ fn column(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
     });
 }
 
-fn top_bar(ui: &mut Ui, commands: &mut Vec<Command>) {
+fn top_bar(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let theme = Theme::get(ui);
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 52.0), Sense::hover());
     ui.painter().rect_filled(rect, 0.0, theme.surf);
@@ -87,6 +90,29 @@ fn top_bar(ui: &mut Ui, commands: &mut Vec<Command>) {
     if right.add(settings).clicked() {
         commands.push(Command::OpenDialog(Dialog::Settings));
     }
+    right.add_space(8.0);
+    computers_menu(&mut right, state, commands);
+}
+
+/// How many computers there are; opens a list of them.
+fn computers_menu(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let text = summary(state);
+    let button = Button::text(&text).icon(Icon::Monitor).name(format!("Computers: {text}"));
+    let response = ui.add(button);
+    Popup::menu(&response).width(240.0).gap(4.0).accessible_name("Computers").show(|ui| {
+        for computer in &state.computers.computers {
+            let button = Button::text(format!("{}…", computer.name)).width(228.0);
+            if ui.add(button).clicked() {
+                commands.push(Command::OpenDialog(Dialog::Computer(computer.device)));
+                ui.close();
+            }
+        }
+        let add = Button::text("Add a computer…").icon(Icon::Plus).width(228.0);
+        if ui.add(add).clicked() {
+            commands.push(Command::OpenDialog(Dialog::AddComputer));
+            ui.close();
+        }
+    });
 }
 
 /// The drop target, or in its place what is wrong with a file that cannot be opened.
@@ -137,8 +163,10 @@ fn open_area(ui: &mut Ui, state: &State, commands: &mut Vec<Command>, height: f3
     let waiting = state.picker_open_secs.is_some_and(|secs| secs > 3.0);
     let note = if waiting {
         "Waiting for the system's file dialog. If none shows up, type a path above or drop a file."
-    } else {
+    } else if state.computers.computers.is_empty() {
         "MP3, WAV, FLAC, M4A, Ogg, AIFF, or a whole folder. Nothing leaves this computer."
+    } else {
+        "MP3, WAV, FLAC, M4A, Ogg, AIFF, or a whole folder. Nothing leaves your own computers."
     };
     let color = if waiting { theme.honey_text } else { theme.text3 };
     widgets::label_color(ui, Type::Small, color, note);

@@ -3,13 +3,15 @@
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use engine::{
     audio::{RangeSet, StreamSpec, WORK_RATE_HZ},
+    crew::{DeviceId, PauseReason, Standing},
     job::{ChunkState, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus},
     model::{ChunkSpec, JoinWindow, ModelInfo, Stem},
+    remote::{About, Computer, HubStatus, Link, Pairing, PairingStage},
     song::{SongId, SongInfo},
     waveform::Waveform,
 };
@@ -204,5 +206,124 @@ pub fn state(done: Option<usize>) -> State {
     state.settings.theme = crate::state::ThemeChoice::Dark;
     state.transport.device = Device::Open { name: "Speakers".into() };
     state.free_memory_bytes = Some(11_200_000_000);
+    state
+}
+
+/// Every way a computer can stand.
+pub fn standings() -> Vec<Standing> {
+    let set_aside = |left| Standing::SetAside { left, why: "3 results did not match".into() };
+    vec![
+        Standing::Ready,
+        Standing::Ready,
+        Standing::Away,
+        set_aside(Some(Duration::from_secs(600))),
+        Standing::UpdateNeeded { theirs: "0.0.3".into() },
+        Standing::Unconfirmed,
+        Standing::PausedHere,
+        Standing::PausedThere(PauseReason::Owner),
+        Standing::PausedThere(PauseReason::UserActive),
+        Standing::PausedThere(PauseReason::Battery),
+        Standing::PausedThere(PauseReason::Schedule),
+        Standing::PausedThere(PauseReason::Trouble),
+        Standing::Leaving,
+        Standing::GettingModel(0.46),
+        Standing::Testing,
+        Standing::Differs,
+        set_aside(None),
+        Standing::Refused { why: "Its owner does not allow this model".into() },
+    ]
+}
+
+/// A paired computer with the letter index `letter`.
+pub fn computer(letter: usize, name: &str, standing: Standing) -> Computer {
+    let is_near = standing != Standing::Away;
+    Computer {
+        device: DeviceId([letter as u8; 32]),
+        name: name.into(),
+        letter,
+        about: is_near.then(|| About {
+            program: "0.0.3".into(),
+            threads: 8,
+            memory_bytes: 16_000_000_000,
+            cores: if letter == 2 { 3.0 } else { 6.0 },
+            kernels: "AVX2".into(),
+            models: vec![[1; 32]],
+        }),
+        link: is_near.then(|| Link {
+            address: ([192, 168, 1, 30 + letter as u8], 51_234).into(),
+            rtt: Duration::from_millis(if letter == 2 { 11 } else { 3 }),
+            bytes_per_sec: Some(if letter == 2 { 10.75e6 } else { 117.5e6 }),
+        }),
+        last_seen: None,
+        tested_x_real_time: is_near.then_some(0.4),
+        standing,
+    }
+}
+
+/// This computer with five others: B and C can work, D to F cannot.
+pub fn hub() -> HubStatus {
+    let names = ["Studio-PC", "Laptop-3", "Old ThinkPad", "Kitchen-mini", "Desk-7"];
+    let computers = names.into_iter().zip(standings()).enumerate();
+    HubStatus {
+        name: "Anna-Desktop".into(),
+        device: Some(DeviceId([99; 32])),
+        addresses: vec![
+            ([192, 168, 1, 24], 47_110).into(),
+            ([10, 8, 0, 2], 47_110).into(),
+            ([172, 17, 0, 1], 47_110).into(),
+        ],
+        computers: computers.map(|(n, (name, how))| computer(n + 1, name, how)).collect(),
+        pairing: None,
+        trouble: None,
+    }
+}
+
+/// The pairing window at `stage`.
+pub fn pairing(stage: PairingStage) -> Pairing {
+    Pairing { code: "483217".into(), until: Instant::now(), stage }
+}
+
+/// As [`state`], with the computers of [`hub`] at work on the song.
+pub fn with_computers(done: Option<usize>) -> State {
+    let mut state = state(done);
+    let hub = hub();
+    if let Some(job) = &mut state.songs[0].job {
+        let job = Arc::make_mut(job);
+        // The list of a job's workers need not be in the order of letters.
+        for computer in [1, 0, 2, 3, 4].map(|index| &hub.computers[index]) {
+            job.workers.push(WorkerStatus {
+                letter: computer.letter,
+                name: computer.name.clone(),
+                threads: 8,
+                activity: match &computer.standing {
+                    Standing::Ready => WorkerActivity::Working(1),
+                    standing => WorkerActivity::Absent(standing.clone()),
+                },
+                chunks_done: 0,
+                speed_x_real_time: (computer.standing == Standing::Ready)
+                    .then_some(if computer.letter == 2 { 0.4 } else { 0.8 }),
+            });
+        }
+        job.workers[0].speed_x_real_time = Some(0.9);
+        job.speed_x_real_time = Some(2.1);
+        for (index, chunk) in job.chunks.iter_mut().enumerate() {
+            // A, B, A, B, C: by place in the list.
+            let worker = [0, 2, 0, 2, 1][index % 5];
+            match chunk {
+                ChunkState::Committed { .. } => {
+                    let compute_secs = if worker == 0 { 2.4 } else { 2.9 };
+                    *chunk = ChunkState::Committed { worker, compute_secs };
+                    job.workers[worker].chunks_done += 1;
+                }
+                ChunkState::Running { progress, .. } => {
+                    *chunk = ChunkState::Running { worker, progress: *progress };
+                }
+                ChunkState::Pending | ChunkState::Failed(_) => {}
+            }
+        }
+        job.workers[0].chunks_done = done.unwrap_or(0)
+            - job.workers[1..].iter().map(|worker| worker.chunks_done).sum::<usize>();
+    }
+    state.computers = Arc::new(hub);
     state
 }

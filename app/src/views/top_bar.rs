@@ -9,6 +9,7 @@ use egui::{
 
 use super::{
     at, at_right,
+    computers::summary,
     layout::Measures,
     models::{described, supply_ui},
 };
@@ -162,8 +163,16 @@ fn right_side(
     commands: &mut Vec<Command>,
 ) {
     let shown = state.side_panel_shown();
-    let panel = IconButton::new(Icon::Panel, "Side panel").filled().selected(shown);
-    if ui.add(panel).on_hover_text(keys_of(&Command::ToggleSidePanel)).clicked() {
+    // While other computers help, the panel is about them.
+    let panel = if song.is_separating() && !state.computers.computers.is_empty() {
+        let text = summary(state);
+        let short = if measures.small { text.replace(" working", "") } else { text.clone() };
+        let button = Button::secondary(short).icon(Icon::Monitor).selected(shown);
+        ui.add(button.name(format!("Computers: {text}")))
+    } else {
+        ui.add(IconButton::new(Icon::Panel, "Side panel").filled().selected(shown))
+    };
+    if panel.on_hover_text(keys_of(&Command::ToggleSidePanel)).clicked() {
         commands.push(Command::ToggleSidePanel);
     }
     let gear = IconButton::new(Icon::Gear, "Settings…");
@@ -240,7 +249,7 @@ fn model_row(
         let short = state.free_memory_bytes.is_some_and(|free| free < card.memory_bytes);
         let cost = format!(
             "{} for this song · {} memory{}",
-            time::clock(card.secs_for(frame_secs(song.frames)).max(1.0)),
+            time::clock(state.secs_for(card, frame_secs(song.frames)).max(1.0)),
             bytes(card.memory_bytes),
             if short { ", not enough free" } else { "" },
         );

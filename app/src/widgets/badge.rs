@@ -16,18 +16,13 @@ pub fn computer_badge(ui: &mut Ui, letter: usize, usable: bool, size: f32) -> Re
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(size), Sense::hover());
     let theme = Theme::get(ui);
     let center = rect.center();
-    // A point on top, as the cells of a comb stand.
-    let corner = |i: usize| {
-        let angle = std::f32::consts::PI * (i as f32 / 3.0 - 0.5);
-        center + Vec2::angled(angle) * (size / 2.0 - 0.5)
-    };
+    let mut outline = hexagon(rect);
     let color = if usable {
         let edge = if theme.dark { Stroke::NONE } else { Stroke::new(1.0, theme.edge) };
-        let corners = (0..6).map(corner).collect();
-        ui.painter().add(Shape::convex_polygon(corners, Theme::computer(letter), edge));
+        ui.painter().add(Shape::convex_polygon(outline, Theme::computer(letter), edge));
         ON_COMPUTER
     } else {
-        let outline: Vec<Pos2> = (0..=6).map(corner).collect();
+        outline.push(outline[0]);
         let edge = Stroke::new(1.5, theme.edge);
         ui.painter().extend(Shape::dashed_line(&outline, edge, size / 6.0, size / 10.0));
         theme.text2
@@ -40,8 +35,27 @@ pub fn computer_badge(ui: &mut Ui, letter: usize, usable: bool, size: f32) -> Re
     response
 }
 
+/// The number of a step in an outlined hexagon, `size` high.
+pub fn step_badge(ui: &mut Ui, number: usize, size: f32) {
+    let (rect, _) = ui.allocate_exact_size(Vec2::splat(size), Sense::hover());
+    let color = Theme::get(ui).honey_text;
+    let edge = Stroke::new(1.5, color);
+    ui.painter().add(Shape::closed_line(hexagon(rect), edge));
+    let font = fonts::font(Weight::SemiBold, size * 0.46);
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, number.to_string(), font, color);
+}
+
+/// Corners, a point on top, as the cells of a comb stand.
+fn hexagon(rect: Rect) -> Vec<Pos2> {
+    let corner = |i: usize| {
+        let angle = std::f32::consts::PI * (i as f32 / 3.0 - 0.5);
+        rect.center() + Vec2::angled(angle) * (rect.height() / 2.0 - 0.5)
+    };
+    (0..6).map(corner).collect()
+}
+
 /// A to Z, then A2, B2…
-fn letter_of(index: usize) -> String {
+pub fn letter_of(index: usize) -> String {
     let letter = char::from(b'A' + (index % 26) as u8);
     if index < 26 { letter.into() } else { format!("{letter}{}", index / 26 + 1) }
 }

@@ -111,6 +111,19 @@ pub fn checkbox(ui: &mut Ui, checked: &mut bool, text: &str) -> Response {
     check_row(ui, checked, None, text, None)
 }
 
+/// A checkbox whose word stands elsewhere.
+pub fn check_mark(ui: &mut Ui, checked: &mut bool, name: &str) -> Response {
+    let (rect, mut response) = ui.allocate_exact_size(Vec2::splat(26.0), Sense::click());
+    if response.clicked() {
+        *checked = !*checked;
+        response.mark_changed();
+    }
+    let on = *checked;
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, ui.is_enabled(), on, name));
+    paint_check(ui, &response, rect.shrink((26.0 - BOX) / 2.0), on);
+    response
+}
+
 /// A checkbox with an icon, a word, and a line of explanation, all of it clickable.
 pub fn check_row(
     ui: &mut Ui,
@@ -119,7 +132,6 @@ pub fn check_row(
     text: &str,
     detail: Option<&str>,
 ) -> Response {
-    let theme = Theme::get(ui);
     let mut response = mark_row(ui, icon, text, detail);
     if response.clicked() {
         *checked = !*checked;
@@ -130,7 +142,12 @@ pub fn check_row(
     if let Some(detail) = detail {
         ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(detail));
     }
-    let mark = mark_rect(response.rect);
+    paint_check(ui, &response, mark_rect(response.rect), checked);
+    response
+}
+
+fn paint_check(ui: &Ui, response: &Response, mark: Rect, checked: bool) {
+    let theme = Theme::get(ui);
     let radius = CornerRadius::same(4);
     if checked {
         ui.painter().rect_filled(mark, radius, theme.honey);
@@ -140,8 +157,7 @@ pub fn check_row(
         let stroke = Stroke::new(1.5, edge);
         ui.painter().rect_stroke(mark, radius, stroke, StrokeKind::Inside);
     }
-    focus_ring(ui, &response, mark, 4);
-    response
+    focus_ring(ui, response, mark, 4);
 }
 
 /// One of several, with its word; `clicked` means "choose me".

@@ -45,6 +45,14 @@ pub fn dialog(
     })
 }
 
+/// A dialog that brings its own heading.
+pub fn bare(ctx: &Context, name: &str, width: f32, contents: impl FnOnce(&mut Ui)) -> bool {
+    show(ctx, name, (Align2::CENTER_CENTER, Vec2::ZERO), width, |ui| {
+        contents(ui);
+        false
+    })
+}
+
 /// A dialog without a heading, near the top of the window, for lists one searches.
 pub fn sheet(ctx: &Context, name: &str, width: f32, contents: impl FnOnce(&mut Ui)) -> bool {
     let top = (ctx.content_rect().height() * 0.14).min(120.0);
@@ -77,6 +85,7 @@ fn show(
         .role(Role::Dialog)
         .accessible_name(name)
         .fade_in(false);
+    let before = ctx.memory(|memory| memory.area_rect(id));
     let response =
         Modal::new(id).area(area).backdrop_color(theme.dim()).frame(frame).show(ctx, |ui| {
             ui.set_width(width.min(screen.width() - 32.0));
@@ -84,6 +93,10 @@ fn show(
             ui.spacing_mut().item_spacing = Vec2::ZERO;
             contents(ui)
         });
+    // It is placed by the size it had; one more frame when that has changed.
+    if before.map(|rect| rect.size()) != Some(response.response.rect.size()) {
+        ctx.request_repaint();
+    }
     let escape = !popup_open
         && response.is_top_modal
         && ctx.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape));

@@ -67,11 +67,13 @@ pub fn spoken<S>(harness: &Harness<'_, S>) -> Vec<String> {
 
 /// A window with models and recent songs, no song open.
 pub fn start_state() -> State {
-    let card = |name: &str, title: &str, description: &str, secs, memory, supply| {
+    let card = |name: &str, title: &str, description: &str, secs: f32, memory, supply| {
         let mut card = testing::state(None).models[0].clone();
         card.info.name = name.into();
         card.info.title = title.into();
         card.info.description = description.into();
+        // As much work as six cores here do in that time.
+        card.info.cost_core_secs_per_sec = f64::from(secs) * 6.0 / 240.0;
         ModelCard { secs_for_4_min: secs, memory_bytes: memory, supply, ..card }
     };
     let recent = |n: u8, title: &str, artist: Option<&str>, secs, standing| RecentSong {

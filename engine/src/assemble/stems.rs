@@ -52,6 +52,21 @@ impl Stems {
         })
     }
 
+    /// Makes what lies at `frame` differ from what was written there, so that its hash tells.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub(crate) fn spoil(&self, frame: u64) -> Result<()> {
+        let Some(track) = self.tracks.first() else { return Ok(()) };
+        let mut samples = vec![[0.0]; track.channel_count()];
+        track.read(frame, &mut samples)?;
+        for [sample] in &mut samples {
+            // However often this is done, the old value does not come back.
+            *sample = f32::from_bits(sample.to_bits().wrapping_add(1));
+        }
+        track.write(frame, &samples)
+    }
+
     /// Frames whose samples are final.
     pub fn ready(&self) -> Arc<RangeSet> {
         self.ready.load_full()

@@ -1,19 +1,14 @@
 //! Downloading one file: goes on where an earlier try stopped, believes nothing but the hash, and
 //! never writes more than the file is long.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{Seek, SeekFrom, Write},
-    path::PathBuf,
-};
-
 use ureq::http::StatusCode;
 
 use super::{
-    digest::{BLOCK_BYTES, Hasher, read_through},
+    digest::BLOCK_BYTES,
     folder::{FileState, Folder},
     manifest::{ModelFile, hash_in_name, starts_with},
     network::{Answer, Network, Request, Stop, Trouble, ask},
+    part::Part,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -54,7 +49,10 @@ impl Download<'_> {
             self.watcher.bytes(file.bytes, 0);
             return Ok(());
         }
-        let mut part = Part::open(self, file)?;
+        let mut part = Part::open(self.folder, file, |bytes| {
+            self.watcher.bytes(bytes, 0);
+            self.stop.go_on()
+        })?;
         self.folder.require_room(file.bytes - part.bytes)?;
         let complete = self.complete(file, url, &mut part);
         complete.map_err(|error| with_way_out(error, url, part.bytes))?;
@@ -62,13 +60,13 @@ impl Download<'_> {
     }
 
     /// Asks again and again, as long as it helps, until `part` is the whole file.
-    fn complete(&self, file: &ModelFile, url: &str, part: &mut Part<'_>) -> Result<()> {
+    fn complete(&self, file: &ModelFile, url: &str, part: &mut Part) -> Result<()> {
         let mut tries_left = self.network.retries;
         let mut was_restarted = false;
         loop {
             let before = part.bytes;
             let trouble = match self.transfer(file, url, part) {
-                Ok(()) if part.hasher.value() == file.sha256 => return Ok(()),
+                Ok(()) if part.value() == file.sha256 => return Ok(()),
                 Ok(()) => {
                     part.restart()?;
                     // What was there before may have been wrong, or of another version.
@@ -91,7 +89,7 @@ impl Download<'_> {
     }
 
     /// One request for what is missing.
-    fn transfer(&self, file: &ModelFile, url: &str, part: &mut Part<'_>) -> Result<(), Trouble> {
+    fn transfer(&self, file: &ModelFile, url: &str, part: &mut Part) -> Result<(), Trouble> {
         if part.bytes == file.bytes {
             return Ok(());
         }
@@ -126,7 +124,7 @@ fn accept(
     answer: &Answer<'_>,
     file: &ModelFile,
     url: &str,
-    part: &mut Part<'_>,
+    part: &mut Part,
 ) -> Result<(), Trouble> {
     let host = answer.host();
     let status = answer.status();
@@ -167,70 +165,6 @@ fn accept(
             Err(Error::new(ErrorKind::Damaged, what).into())
         }
         _ => Ok(()),
-    }
-}
-
-/// What came so far of a file, and its hash.
-struct Part<'a> {
-    folder: &'a Folder,
-    file: &'a ModelFile,
-    path: PathBuf,
-    open: File,
-    bytes: u64,
-    hasher: Hasher,
-}
-
-impl<'a> Part<'a> {
-    /// Opens and reads what an earlier try left.
-    fn open(download: &Download<'a>, file: &'a ModelFile) -> Result<Self> {
-        let folder = download.folder;
-        let path = folder.part_path(&file.name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let open = options.open(&path).map_err(|e| Error::io("open", &path, e))?;
-        let there = open.metadata().map_err(|e| Error::io("read", &path, e))?.len();
-        let mut part = Self { folder, file, path, open, bytes: 0, hasher: Hasher::new() };
-        if there > file.bytes {
-            part.restart()?;
-        } else {
-            let mut bytes = 0;
-            read_through(&part.open, &part.path, &mut part.hasher, |block| {
-                bytes += block.len() as u64;
-                download.watcher.bytes(bytes, 0);
-                download.stop.go_on()
-            })?;
-            part.bytes = bytes;
-        }
-        Ok(part)
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        self.folder.set_tag(&self.file.name, None)?;
-        self.open
-            .set_len(0)
-            .and_then(|()| self.open.seek(SeekFrom::Start(0)))
-            .map_err(|e| Error::io("write", &self.path, e))?;
-        self.bytes = 0;
-        self.hasher = Hasher::new();
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.open.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))?;
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Puts the file, whose hash is right, in its place.
-    fn finish(self) -> Result<()> {
-        self.open.sync_all().map_err(|e| Error::io("write", &self.path, e))?;
-        // Some systems do not rename a file that is open.
-        drop(self.open);
-        let path = self.folder.path(&self.file.name);
-        std::fs::rename(&self.path, &path).map_err(|e| Error::io("create", &path, e))?;
-        self.folder.settle(&self.file.name, self.file.sha256, None)?;
-        self.folder.set_tag(&self.file.name, None)
     }
 }
 

@@ -109,7 +109,10 @@ impl Catalogue {
     }
 
     /// Takes in a file that no manifest knows.
-    fn take_unknown(
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub(super) fn take_unknown(
         &self,
         copy: tempfile::NamedTempFile,
         name: &str,

@@ -12,6 +12,8 @@ mod folder;
 mod import;
 mod manifest;
 mod network;
+mod part;
+mod receive;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ pub use self::{
     import::Imported,
     manifest::{Architecture, Manifest, Model, ModelFile},
     network::{Network, Variables},
+    receive::Receiving,
 };
 use self::{
     folder::{Brought, FileState, Folder},
@@ -28,7 +31,7 @@ use self::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    model::Progress,
+    model::{NoProgress, Progress},
     song::Wake,
 };
 
@@ -158,24 +161,38 @@ impl Catalogue {
     /// wrong, [`ErrorKind::Cancelled`]; as [`Self::entry`].
     pub fn files(&self, name: &str, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
         let model = self.entry(name)?.model;
-        let path = |file: &ModelFile| {
-            let state = match self.folder.state(file) {
-                FileState::Unchecked => self.folder.check(file, progress)?,
-                state => state,
-            };
-            match state {
-                FileState::Good | FileState::Unchecked => Ok(self.folder.path(&file.name)),
-                FileState::Missing { .. } => {
-                    let what = format!("The model “{name}” is not on this computer");
-                    Err(Error::new(ErrorKind::NotFound, what)
-                        .advice(format!("Download it with: stemhive models fetch {name}")))
-                }
-                FileState::Damaged(why) => Err(Error::new(ErrorKind::Damaged, why)
-                    .kept("Nothing was separated with it")
-                    .advice(format!("Download it again with: stemhive models fetch {name}"))),
-            }
+        model.files.iter().map(|file| self.checked(name, file, progress)).collect()
+    }
+
+    /// As [`Self::files`], but only its file `n`.
+    ///
+    /// # Errors
+    /// As [`Self::files`]; [`ErrorKind::Internal`] when it has no such file.
+    pub(crate) fn file(&self, name: &str, n: usize) -> Result<PathBuf> {
+        let model = self.entry(name)?.model;
+        let file = model
+            .files
+            .get(n)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, format!("“{name}” has no file {n}")))?;
+        self.checked(name, file, &NoProgress)
+    }
+
+    fn checked(&self, name: &str, file: &ModelFile, progress: &dyn Progress) -> Result<PathBuf> {
+        let state = match self.folder.state(file) {
+            FileState::Unchecked => self.folder.check(file, progress)?,
+            state => state,
         };
-        model.files.iter().map(path).collect()
+        match state {
+            FileState::Good | FileState::Unchecked => Ok(self.folder.path(&file.name)),
+            FileState::Missing { .. } => {
+                let what = format!("The model “{name}” is not on this computer");
+                Err(Error::new(ErrorKind::NotFound, what)
+                    .advice(format!("Download it with: stemhive models fetch {name}")))
+            }
+            FileState::Damaged(why) => Err(Error::new(ErrorKind::Damaged, why)
+                .kept("Nothing was separated with it")
+                .advice(format!("Download it again with: stemhive models fetch {name}"))),
+        }
     }
 
     /// Removes the files of the model called `name`, parts of downloads included; the bytes freed.

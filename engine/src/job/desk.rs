@@ -1,11 +1,11 @@
-//! Carries out what the scheduler wants: hands chunks to the pool, calls them back, and keeps
-//! results until they are committed.
+//! Carries out what the scheduler wants: hands chunks to the pool and to other computers, calls them
+//! back, and keeps results until they are committed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,14 +13,14 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Inputs;
+use super::{Inputs, ledger::LOCAL};
 use crate::{
     assemble::ChunkHash,
-    local::{ChunkTask, Ending, Signal},
-    scheduler::{Comm, Lease},
+    crew::{ChunkTask, Ending, Member, Signal},
+    scheduler::{Comm, Lease, WorkerId},
 };
 
-/// What the pool tells about a lease.
+/// What whoever computes tells about a lease.
 pub(super) enum Report {
     Started(Lease),
     Ended(Lease, Ending),
@@ -36,28 +36,37 @@ pub(super) struct Delivered {
 pub(super) struct Desk {
     inputs: Inputs,
     chunk_dir: PathBuf,
-    reports: Sender<Report>,
+    inbox: Arc<Inbox>,
+    /// The other computers that take chunks; the pool is not among them.
+    members: BTreeMap<WorkerId, Arc<dyn Member>>,
     signals: BTreeMap<Lease, Arc<Signal>>,
     delivered: BTreeMap<Lease, Delivered>,
     to_store: Vec<Lease>,
     given_up: Vec<usize>,
+    accused: Vec<WorkerId>,
 }
 
 impl Desk {
-    /// A desk for at most `slots` leases at a time, and where their reports arrive.
-    pub(super) fn new(inputs: Inputs, chunk_dir: &Path, slots: usize) -> (Self, Receiver<Report>) {
-        // Two reports per lease: whoever computes never waits for the driver.
-        let (reports, inbox) = bounded(2 * slots + 2);
+    /// A desk, and what is heard of when reports have arrived.
+    pub(super) fn new(inputs: Inputs, chunk_dir: &Path) -> (Self, Receiver<()>) {
+        let (bell, rung) = bounded(1);
         let desk = Self {
             inputs,
             chunk_dir: chunk_dir.into(),
-            reports,
+            inbox: Arc::new(Inbox { reports: Mutex::default(), bell }),
+            members: BTreeMap::new(),
             signals: BTreeMap::new(),
             delivered: BTreeMap::new(),
             to_store: Vec::new(),
             given_up: Vec::new(),
+            accused: Vec::new(),
         };
-        (desk, inbox)
+        (desk, rung)
+    }
+
+    /// The next report.
+    pub(super) fn next_report(&self) -> Option<Report> {
+        self.inbox.reports().pop_front()
     }
 
     /// Share done of every lease that is out.
@@ -65,9 +74,36 @@ impl Desk {
         self.signals.iter().map(|(&lease, signal)| (lease, signal.done())).collect()
     }
 
-    /// A lease was answered.
-    pub(super) fn close(&mut self, lease: Lease) {
-        self.signals.remove(&lease);
+    /// A lease was answered; false when nobody waits for that any more.
+    pub(super) fn close(&mut self, lease: Lease) -> bool {
+        self.signals.remove(&lease).is_some()
+    }
+
+    /// The computer that takes the chunks of `worker`.
+    pub(super) fn member(&self, worker: WorkerId) -> Option<&Arc<dyn Member>> {
+        self.members.get(&worker)
+    }
+
+    /// All workers that are other computers.
+    pub(super) fn members(&self) -> impl Iterator<Item = WorkerId> {
+        self.members.keys().copied()
+    }
+
+    /// Hands the chunks of `worker` to `member` from now on.
+    pub(super) fn add_member(&mut self, worker: WorkerId, member: Arc<dyn Member>) {
+        self.members.insert(worker, member);
+    }
+
+    /// The computer is lost; what it may still answer is not waited for.
+    pub(super) fn remove_member(&mut self, worker: WorkerId) -> Option<Arc<dyn Member>> {
+        self.signals.retain(|lease, signal| {
+            let stays = lease.worker != worker;
+            if !stays {
+                signal.cancel();
+            }
+            stays
+        });
+        self.members.remove(&worker)
     }
 
     /// Keeps a result for [`Comm::store`] or [`Comm::discard`].
@@ -85,6 +121,28 @@ impl Desk {
     pub(super) fn take_given_up(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.given_up)
     }
+
+    /// A worker whose results are to be withdrawn.
+    pub(super) fn accused(&self) -> Option<WorkerId> {
+        self.accused.last().copied()
+    }
+
+    /// [`Self::accused`] was seen to.
+    pub(super) fn forget_accused(&mut self) {
+        self.accused.pop();
+    }
+
+    /// Throws away results of `worker` that were to be stored; their chunks.
+    pub(super) fn discard_unstored(&mut self, worker: WorkerId) -> Vec<usize> {
+        let (theirs, others) =
+            self.to_store.drain(..).partition(|lease: &Lease| lease.worker == worker);
+        self.to_store = others;
+        let theirs: Vec<Lease> = theirs;
+        for &lease in &theirs {
+            self.discard(lease);
+        }
+        theirs.into_iter().map(|lease| lease.chunk).collect()
+    }
 }
 
 impl Comm for Desk {
@@ -100,14 +158,15 @@ impl Comm for Desk {
             keep: Arc::clone(&self.inputs.keep),
             target: temporary(&self.chunk_dir, lease.chunk),
         };
-        let (started, ended) = (self.reports.clone(), self.reports.clone());
-        self.inputs.pool.compute(
-            task,
-            signal,
-            // Nobody is there to hear it once the job is over.
-            move || _ = started.send(Report::Started(lease)),
-            move |ending| _ = ended.send(Report::Ended(lease, ending)),
-        );
+        let inbox = Arc::clone(&self.inbox);
+        let started = move || inbox.put(Report::Started(lease));
+        let answer = Answer { lease, inbox: Arc::clone(&self.inbox), given: false };
+        let ended = move |ending| answer.give(ending);
+        match self.members.get(&lease.worker) {
+            Some(member) => member.compute(task, signal, Box::new(started), Box::new(ended)),
+            None if lease.worker == LOCAL => self.inputs.pool.compute(task, signal, started, ended),
+            None => ended(Ending::Stopped),
+        }
     }
 
     fn revoke(&mut self, lease: Lease) {
@@ -127,8 +186,58 @@ impl Comm for Desk {
         }
     }
 
+    fn agree(&self, held: Lease, local: Lease) -> bool {
+        let hash = |lease| self.delivered.get(&lease).map(|delivered| delivered.hash);
+        hash(held) == hash(local)
+    }
+
+    fn accuse(&mut self, worker: WorkerId) {
+        self.accused.push(worker);
+    }
+
     fn give_up(&mut self, chunk: usize) {
         self.given_up.push(chunk);
+    }
+}
+
+/// Where reports arrive. Putting one in never waits, and none is lost; a lease has two at most, and
+/// the scheduler's credits bound how many leases are out.
+struct Inbox {
+    reports: Mutex<VecDeque<Report>>,
+    bell: Sender<()>,
+}
+
+impl Inbox {
+    fn put(&self, report: Report) {
+        self.reports().push_back(report);
+        // One that was not heard yet is as good as many.
+        let _ = self.bell.try_send(());
+    }
+
+    fn reports(&self) -> std::sync::MutexGuard<'_, VecDeque<Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one answer to a lease. Dropped by whoever forgot it, it says that the chunk was handed back.
+struct Answer {
+    lease: Lease,
+    inbox: Arc<Inbox>,
+    given: bool,
+}
+
+impl Answer {
+    fn give(mut self, ending: Ending) {
+        self.given = true;
+        self.inbox.put(Report::Ended(self.lease, ending));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.given {
+            self.inbox.put(Report::Ended(self.lease, Ending::Stopped));
+        }
     }
 }
 

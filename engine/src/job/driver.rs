@@ -1,6 +1,8 @@
 //! The thread that owns a job: feeds the scheduler with events, commits results, has cells joined,
 //! and publishes what it is at.
 
+mod others;
+
 use std::{
     collections::BTreeMap,
     mem::{Discriminant, discriminant},
@@ -11,11 +13,12 @@ use std::{
 
 use crossbeam_channel::{Receiver, select};
 
+use self::others::Others;
 use super::{
-    ChunkState, Inputs, JobPhase, JobStatus, Stems, WorkerActivity,
+    ChunkState, Inputs, JobPhase, JobStatus, Stems,
     control::{Shared, Want, Wishes},
     desk::{Delivered, Desk, Report},
-    folder::{Committed, Folder, Past},
+    folder::{By, Committed, Folder, Past},
     joiner::{Joiner, Reply},
     ledger::{Done, LOCAL, Ledger, given_up_error, null_test},
     meter::Meter,
@@ -23,9 +26,10 @@ use super::{
 use crate::{
     assemble::Assembler,
     audio::WORK_RATE_HZ,
+    crew::Ending,
     error::{Error, ErrorKind, Result},
-    local::{Ending, Turn},
-    scheduler::{Phase, State, WorkerSpec},
+    local::Turn,
+    scheduler::{Cause, Phase, State, WorkerSpec},
 };
 
 /// Between two looks at progress and clock, and between two snapshots.
@@ -41,6 +45,7 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     state: State,
     desk: Desk,
+    others: Option<Others>,
     joiner: Joiner,
     meter: Meter,
     epoch: Instant,
@@ -82,8 +87,8 @@ impl Driver {
         poked: Receiver<()>,
     ) {
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            let (mut driver, inbox) = Self::new(inputs, folder, past, stems, Arc::clone(&shared))?;
-            driver.work(&poked, &inbox);
+            let (mut driver, bell) = Self::new(inputs, folder, past, stems, Arc::clone(&shared))?;
+            driver.work(&poked, &bell);
             Ok(())
         }));
         let error = match ran {
@@ -107,7 +112,7 @@ impl Driver {
         mut past: Past,
         stems: Arc<Stems>,
         shared: Arc<Shared>,
-    ) -> Result<(Self, Receiver<Report>)> {
+    ) -> Result<(Self, Receiver<()>)> {
         let plan = &inputs.plan;
         folder.verify(&mut past, plan, &stems, &|| shared.is_cancelled());
         let chunk_dir = folder.chunk_dir();
@@ -122,17 +127,20 @@ impl Driver {
         ledger.committed().for_each(|chunk| joiner.on_committed(chunk));
         let playhead_frame = shared.wishes().playhead_frame;
         let mut state = State::new(Arc::clone(plan.segments()), playhead_frame, ledger.committed());
-        let slots = inputs.pool.slots(inputs.separator.info());
-        let (mut desk, inbox) = Desk::new(inputs.clone(), &chunk_dir, slots);
+        let (mut desk, bell) = Desk::new(inputs.clone(), &chunk_dir);
         // Nothing is handed out before it is this job's turn.
         state.on_pause(&mut desk);
-        let cost = inputs.separator.info().cost_core_secs_per_sec;
-        let expected_secs_per_frame = cost / f64::from(WORK_RATE_HZ);
+        let slots = inputs.pool.slots(inputs.separator.info());
         let shares_threads = inputs.separator.uses_all_threads();
+        let threads_per_slot =
+            if shares_threads { inputs.pool.threads() as f64 / slots as f64 } else { 1.0 };
+        let cost = inputs.separator.info().cost_core_secs_per_sec / threads_per_slot;
+        let expected_secs_per_frame = cost / f64::from(WORK_RATE_HZ);
         let spec = WorkerSpec { slots, local: true, shares_threads, expected_secs_per_frame };
         state.on_worker_joined(&mut desk, Duration::ZERO, LOCAL, spec);
         let now = Instant::now();
         let mut driver = Self {
+            others: Others::new(&inputs, &shared),
             inputs,
             folder,
             stems,
@@ -157,14 +165,14 @@ impl Driver {
             changed: Change::Much,
         };
         driver.show_ready();
-        Ok((driver, inbox))
+        Ok((driver, bell))
     }
 
-    fn work(&mut self, poked: &Receiver<()>, inbox: &Receiver<Report>) {
-        let replies = self.joiner.replies().clone();
+    fn work(&mut self, poked: &Receiver<()>, bell: &Receiver<()>) {
         loop {
             let wishes = self.shared.wishes();
             self.obey(&wishes);
+            self.call_roll();
             self.store_results();
             self.advance();
             self.publish_if_due();
@@ -176,11 +184,13 @@ impl Driver {
             if self.rests() {
                 self.shared.rest(&wishes);
             }
+            let replies = self.joiner.replies().clone();
             select! {
                 recv(poked) -> _ => {}
-                recv(inbox) -> report => {
-                    if let Ok(report) = report {
+                recv(bell) -> _ => {
+                    while let Some(report) = self.desk.next_report() {
                         self.on_report(report);
+                        self.store_results();
                     }
                 }
                 recv(replies) -> reply => match reply {
@@ -247,14 +257,15 @@ impl Driver {
 
     /// Commits the results that the scheduler chose.
     fn store_results(&mut self) {
+        if !self.withdraw_accused() {
+            return;
+        }
         while let Some((lease, Delivered { file, hash, took })) = self.desk.next_to_store() {
             let chunk = lease.chunk;
-            let committed = Committed {
-                worker: self.ledger.name(lease.worker).to_owned(),
-                compute_secs: took.as_secs_f32(),
-                hash,
-            };
-            match self.folder.commit(chunk, &file, &committed) {
+            let by = self.ledger.device(lease.worker).map_or(By::Local, By::Computer);
+            let committed = Committed { by, compute_secs: took.as_secs_f32(), hash };
+            let who = self.ledger.introduction(lease.worker);
+            match self.folder.commit(chunk, &file, &committed, who) {
                 Ok(()) => {
                     let compute_secs = committed.compute_secs;
                     self.ledger.note(chunk, Done { worker: lease.worker, compute_secs });
@@ -312,7 +323,13 @@ impl Driver {
             }
             Report::Ended(lease, ending) => (lease, ending),
         };
-        self.desk.close(lease);
+        if !self.desk.close(lease) {
+            if let Ending::Stored { target, .. } = ending {
+                // What stays behind is removed at the next start.
+                let _ = std::fs::remove_file(target);
+            }
+            return;
+        }
         self.changed = self.changed.max(Change::Little);
         let (worker, chunk, attempt) = (lease.worker, lease.chunk, lease.attempt);
         let (state, desk) = (&mut self.state, &mut self.desk);
@@ -321,12 +338,18 @@ impl Driver {
                 desk.deliver(lease, Delivered { file: target, hash, took });
                 state.on_result(desk, now, worker, chunk, attempt);
             }
+            Ending::Failed(Cause::Lost, error) if worker != LOCAL => {
+                self.on_lost(worker, chunk, error);
+            }
             Ending::Failed(cause, error) => {
                 tracing::info!("piece {chunk}, attempt {attempt}: {error}");
                 self.errors.insert(chunk, Arc::new(error));
                 state.on_failed(desk, now, worker, chunk, attempt, cause);
             }
-            Ending::Stopped => state.on_stopped(desk, now, worker, chunk, attempt),
+            Ending::Stopped => {
+                state.on_stopped(desk, now, worker, chunk, attempt);
+                self.ask_soon();
+            }
             Ending::Halted(error) => {
                 state.on_pause(desk);
                 self.active = false;
@@ -461,10 +484,12 @@ impl Driver {
     fn status(&mut self) -> JobStatus {
         let plan = &self.inputs.plan;
         let mut status = self.ledger.status(&self.inputs, self.phase());
+        let place = self.ledger.places();
         for chunk in 0..status.chunks.len() {
             match self.state.phase(chunk) {
-                Phase::Received => {
-                    status.chunks[chunk] = ChunkState::Running { worker: LOCAL, progress: 1.0 };
+                Phase::Received | Phase::Checking => {
+                    let worker = place[self.state.checked_worker(chunk).unwrap_or(LOCAL)];
+                    status.chunks[chunk] = ChunkState::Running { worker, progress: 1.0 };
                 }
                 Phase::Failed => {
                     if let Some(error) = self.errors.get(&chunk) {
@@ -477,7 +502,7 @@ impl Driver {
         let mut working = vec![0; status.workers.len()];
         let mut partial_frames = 0.0;
         for (lease, done) in self.state.leases() {
-            working[lease.worker] += 1;
+            working[place[lease.worker]] += 1;
             // Of two copies the one that is further counts.
             let state = &mut status.chunks[lease.chunk];
             let before = match state {
@@ -485,23 +510,18 @@ impl Driver {
                 _ => -1.0,
             };
             if done > before {
-                *state = ChunkState::Running { worker: lease.worker, progress: done };
+                *state = ChunkState::Running { worker: place[lease.worker], progress: done };
                 let gain = f64::from(done - before.max(0.0));
                 partial_frames += gain * plan.advance_frames(lease.chunk) as f64;
             }
         }
-        for (id, worker) in status.workers.iter_mut().enumerate() {
-            worker.activity = match (&status.phase, working[id]) {
-                (JobPhase::Paused, _) => WorkerActivity::Paused,
-                (_, 0) => WorkerActivity::Idle,
-                (_, chunks) => WorkerActivity::Working(chunks),
-            };
+        let is_paused = matches!(status.phase, JobPhase::Paused);
+        for (id, &place) in place.iter().enumerate() {
+            let worker = &mut status.workers[place];
+            worker.activity = self.activity(id, working[place], is_paused);
+            let speed = self.state.measured_frames_per_sec(id);
+            worker.speed_x_real_time = speed.map(|speed| (speed / f64::from(WORK_RATE_HZ)) as f32);
         }
-        let slots = self.inputs.pool.slots(self.inputs.separator.info()) as f64;
-        status.workers[LOCAL].speed_x_real_time = self
-            .state
-            .measured_secs_per_frame(LOCAL)
-            .map(|secs| (slots / (secs * f64::from(WORK_RATE_HZ))) as f32);
 
         let unfinished: u64 = (0..self.ledger.len())
             .filter(|&n| !matches!(self.state.phase(n), Phase::Committed | Phase::Failed))

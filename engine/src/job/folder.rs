@@ -2,7 +2,7 @@
 //! joined (`chunks/N`), stems, and a lock that only the one who writes holds.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assemble::{Assembler, CellFacts, ChunkHash, Stems, hash_cell, hash_chunk},
+    crew::DeviceId,
     error::{Error, ErrorKind, Result},
     model::{ChunkSpec, ModelInfo, Stem},
     plan::{GRID_VERSION, Plan},
@@ -104,16 +105,42 @@ fn undescribable(cause: serde_json::Error) -> Error {
 /// What the journal holds. Only append variants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Record {
-    /// The result of a chunk is in its file.
+    /// The result of a chunk, computed here, is in its file. Names this computer.
     Committed { chunk: u32, worker: String, compute_secs: f32, hash: ChunkHash },
     /// Cells are in the stems and synced; chunks all of whose cells are need their files no more.
     Joined(Vec<(u32, CellFacts)>),
+    /// Another computer that takes part, or its new name.
+    Computer { device: DeviceId, letter: u32, name: String },
+    /// The result of a chunk, computed by another computer, is in its file.
+    CommittedBy { chunk: u32, device: DeviceId, compute_secs: f32, hash: ChunkHash },
+    /// Results of these chunks, and the stems where they went into them, are not to be relied on.
+    Withdrawn(Vec<u32>),
+}
+
+/// Most chunks in one [`Record::Withdrawn`].
+const WITHDRAWN_AT_ONCE: usize = 1 << 16;
+
+/// Name of this computer in the journal and in a status.
+pub(super) const LOCAL_NAME: &str = "This PC";
+
+/// Who computed a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Local,
+    Computer(DeviceId),
+}
+
+/// Another computer as it was last called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) letter: usize,
+    pub(super) name: String,
 }
 
 /// A chunk whose result is safe.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Committed {
-    pub(super) worker: String,
+    pub(super) by: By,
     pub(super) compute_secs: f32,
     pub(super) hash: ChunkHash,
 }
@@ -125,6 +152,8 @@ pub(super) struct Past {
     pub(super) committed: Vec<Option<Committed>>,
     /// Per cell: joined and synced.
     pub(super) cells: Vec<Option<CellFacts>>,
+    /// The other computers that took part.
+    pub(super) computers: BTreeMap<DeviceId, Named>,
 }
 
 impl Past {
@@ -132,12 +161,30 @@ impl Past {
         let mut past = Self {
             committed: vec![None; plan.segments().len()],
             cells: vec![None; plan.cells().len()],
+            computers: BTreeMap::new(),
+        };
+        let commit = |past: &mut Self, chunk: u32, committed| {
+            if let Some(slot) = past.committed.get_mut(chunk as usize) {
+                *slot = Some(committed);
+            }
         };
         for record in records {
             match record {
-                Record::Committed { chunk, worker, compute_secs, hash } => {
-                    if let Some(slot) = past.committed.get_mut(chunk as usize) {
-                        *slot = Some(Committed { worker, compute_secs, hash });
+                Record::Committed { chunk, worker: _, compute_secs, hash } => {
+                    commit(&mut past, chunk, Committed { by: By::Local, compute_secs, hash });
+                }
+                Record::CommittedBy { chunk, device, compute_secs, hash } => {
+                    let by = By::Computer(device);
+                    commit(&mut past, chunk, Committed { by, compute_secs, hash });
+                }
+                Record::Computer { device, letter, name } => {
+                    past.computers.insert(device, Named { letter: letter as usize, name });
+                }
+                Record::Withdrawn(chunks) => {
+                    let known = |chunk: &usize| *chunk < plan.segments().len();
+                    for chunk in chunks.into_iter().map(|n| n as usize).filter(known) {
+                        past.committed[chunk] = None;
+                        past.cells[plan.cells_of_chunk(chunk)].fill(None);
                     }
                 }
                 Record::Joined(cells) => {
@@ -184,6 +231,8 @@ impl Past {
 pub(super) struct Folder {
     dir: PathBuf,
     journal: Journal<Record>,
+    /// What the journal calls the other computers.
+    computers: BTreeMap<DeviceId, Named>,
     /// Unlocked when closed.
     _lock: File,
 }
@@ -226,7 +275,8 @@ impl Folder {
         };
         let (journal, records) = Journal::open(&journal_path)?;
         let past = Past::of(records, plan);
-        let folder = Self { dir: dir.into(), journal, _lock: lock };
+        let computers = past.computers.clone();
+        let folder = Self { dir: dir.into(), journal, computers, _lock: lock };
         Ok(Opened { folder, past, stems })
     }
 
@@ -271,19 +321,49 @@ impl Folder {
         self.dir.join("chunks")
     }
 
-    /// Makes the result in `file` the committed one of `chunk`.
+    /// Makes the result in `file` the committed one of `chunk`. `who` is what the computer is called
+    /// that computed it, if it is another one.
     ///
     /// # Errors
     /// Whatever the file system says; the chunk is then not committed.
-    pub(super) fn commit(&mut self, chunk: usize, file: &Path, by: &Committed) -> Result<()> {
+    pub(super) fn commit(
+        &mut self,
+        chunk: usize,
+        file: &Path,
+        committed: &Committed,
+        who: Option<Named>,
+    ) -> Result<()> {
         let target = Assembler::chunk_path(&self.chunk_dir(), chunk);
         fs::rename(file, &target).map_err(|e| Error::io("write", &target, e))?;
-        self.journal.append(&Record::Committed {
-            chunk: chunk as u32,
-            worker: by.worker.clone(),
-            compute_secs: by.compute_secs,
-            hash: by.hash,
-        })
+        let &Committed { by, compute_secs, hash } = committed;
+        let chunk = chunk as u32;
+        let By::Computer(device) = by else {
+            let worker = LOCAL_NAME.to_owned();
+            return self.journal.append(&Record::Committed { chunk, worker, compute_secs, hash });
+        };
+        if let Some(who) = who.filter(|who| self.computers.get(&device) != Some(who)) {
+            let (letter, name) = (who.letter as u32, who.name.clone());
+            self.journal.append(&Record::Computer { device, letter, name })?;
+            self.computers.insert(device, who);
+        }
+        self.journal.append(&Record::CommittedBy { chunk, device, compute_secs, hash })
+    }
+
+    /// Forgets what was committed of `chunks` and joined of it, for good: after a power cut, too. Even
+    /// a journal that is cut short later does not bring it back, for the files do not fit it any more.
+    ///
+    /// # Errors
+    /// Whatever the file system says; it is to be tried again then.
+    pub(super) fn withdraw(&mut self, chunks: &[usize], plan: &Plan, stems: &Stems) -> Result<()> {
+        for some in chunks.chunks(WITHDRAWN_AT_ONCE) {
+            let some = some.iter().map(|&chunk| chunk as u32).collect();
+            self.journal.append(&Record::Withdrawn(some))?;
+        }
+        self.journal.sync()?;
+        chunks.iter().for_each(|&chunk| self.remove_chunk(chunk));
+        let cells: BTreeSet<usize> =
+            chunks.iter().flat_map(|&chunk| plan.cells_of_chunk(chunk)).collect();
+        cells.iter().try_for_each(|&cell| stems.spoil(plan.cells()[cell].frames.start))
     }
 
     /// Notes that cells are in the stems and synced.

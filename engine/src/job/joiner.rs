@@ -117,6 +117,24 @@ impl Joiner {
         })
     }
 
+    /// Ends the thread, after the order it is at; what it did of that is forgotten.
+    pub(super) fn stop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was already seen as a disconnected channel.
+            let _ = thread.join();
+        }
+    }
+
+    /// The cells that are written, synced and journalled.
+    pub(super) fn finals(&self) -> Vec<Option<CellFacts>> {
+        let facts = |cell: &Cell| match cell {
+            Cell::Final(facts) => Some(*facts),
+            _ => None,
+        };
+        self.cells.iter().map(facts).collect()
+    }
+
     /// Where replies arrive, for [`Self::on_reply`]; disconnected when the thread broke off.
     pub(super) fn replies(&self) -> &Receiver<Reply> {
         &self.replies
@@ -269,11 +287,7 @@ impl Joiner {
 
 impl Drop for Joiner {
     fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there was already seen as a disconnected channel.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 

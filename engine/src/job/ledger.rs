@@ -3,18 +3,19 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    ChunkState, Inputs, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus, folder::Past,
+    ChunkState, Inputs, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus,
+    folder::{By, LOCAL_NAME, Named, Past},
 };
 use crate::{
     assemble::{CellFacts, CellSums},
     audio::{RangeSet, WORK_RATE_HZ},
+    crew::{DeviceId, Present, Standing},
     error::{Error, ErrorKind},
     scheduler::WorkerId,
 };
 
-/// The pool's number among the workers, and its name.
+/// The pool's number among the workers.
 pub(super) const LOCAL: WorkerId = 0;
-const LOCAL_NAME: &str = "This PC";
 
 /// A committed chunk.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +24,21 @@ pub(super) struct Done {
     pub(super) compute_secs: f32,
 }
 
-/// Who took part, and who did what.
+/// A computer that takes part, took part, or could.
+#[derive(Debug)]
+struct Computer {
+    /// `None`: this one.
+    device: Option<DeviceId>,
+    named: Named,
+    threads: usize,
+    /// As the roll last said; `None` when it is not on it.
+    standing: Option<Standing>,
+}
+
+/// Who took part, and who did what. The number of a worker is its place here.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    names: Vec<String>,
+    computers: Vec<Computer>,
     done: Vec<Option<Done>>,
     resumed: usize,
 }
@@ -34,22 +46,84 @@ pub(super) struct Ledger {
 impl Ledger {
     /// What earlier runs left.
     pub(super) fn of(past: &Past) -> Self {
-        let mut names = vec![LOCAL_NAME.to_owned()];
-        let done: Vec<Option<Done>> = past
-            .committed
-            .iter()
-            .map(|committed| {
-                let committed = committed.as_ref()?;
-                let known = names.iter().position(|name| *name == committed.worker);
-                let worker = known.unwrap_or_else(|| {
-                    names.push(committed.worker.clone());
-                    names.len() - 1
-                });
-                Some(Done { worker, compute_secs: committed.compute_secs })
-            })
-            .collect();
-        let resumed = done.iter().flatten().count();
-        Self { names, done, resumed }
+        let local = Named { letter: 0, name: LOCAL_NAME.to_owned() };
+        let mut ledger = Self {
+            computers: vec![Computer { device: None, named: local, threads: 0, standing: None }],
+            done: vec![None; past.committed.len()],
+            resumed: past.committed.iter().flatten().count(),
+        };
+        for (&device, named) in &past.computers {
+            let named = named.clone();
+            let known = Computer { device: Some(device), named, threads: 0, standing: None };
+            ledger.computers.push(known);
+        }
+        for (chunk, committed) in past.committed.iter().enumerate() {
+            if let Some(committed) = committed {
+                let worker = match committed.by {
+                    By::Local => LOCAL,
+                    By::Computer(device) => ledger.number(device),
+                };
+                ledger.note(chunk, Done { worker, compute_secs: committed.compute_secs });
+            }
+        }
+        ledger
+    }
+
+    /// The number of a computer; a new one where it is not known yet.
+    fn number(&mut self, device: DeviceId) -> WorkerId {
+        let known = self.computers.iter().position(|computer| computer.device == Some(device));
+        known.unwrap_or_else(|| {
+            let letter = self.computers.iter().map(|c| c.named.letter).max().map_or(0, |n| n + 1);
+            let named = Named { letter, name: device.fingerprint() };
+            self.computers.push(Computer {
+                device: Some(device),
+                named,
+                threads: 0,
+                standing: None,
+            });
+            self.computers.len() - 1
+        })
+    }
+
+    /// Takes in how a computer stands; its number.
+    pub(super) fn meet(&mut self, present: &Present) -> WorkerId {
+        let id = self.number(present.device);
+        let computer = &mut self.computers[id];
+        computer.named = Named { letter: present.letter, name: present.name.clone() };
+        computer.threads = present.threads;
+        computer.standing = Some(present.standing.clone());
+        id
+    }
+
+    /// A new roll is being called; who is not on it stands nowhere.
+    pub(super) fn forget_standings(&mut self) {
+        self.computers.iter_mut().for_each(|computer| computer.standing = None);
+    }
+
+    pub(super) fn standing(&self, worker: WorkerId) -> Option<&Standing> {
+        self.computers[worker].standing.as_ref()
+    }
+
+    /// Which other computer a worker is.
+    pub(super) fn device(&self, worker: WorkerId) -> Option<DeviceId> {
+        self.computers[worker].device
+    }
+
+    /// What another computer is called.
+    pub(super) fn introduction(&self, worker: WorkerId) -> Option<Named> {
+        let computer = &self.computers[worker];
+        computer.device.map(|_| computer.named.clone())
+    }
+
+    /// For every worker its place in [`JobStatus::workers`]: in the order of their letters.
+    pub(super) fn places(&self) -> Vec<usize> {
+        let mut order: Vec<WorkerId> = (0..self.computers.len()).collect();
+        order.sort_by_key(|&id| (self.computers[id].named.letter, id));
+        let mut places = vec![0; order.len()];
+        for (place, id) in order.into_iter().enumerate() {
+            places[id] = place;
+        }
+        places
     }
 
     /// Number of chunks, done or not.
@@ -63,7 +137,18 @@ impl Ledger {
     }
 
     pub(super) fn name(&self, worker: WorkerId) -> &str {
-        &self.names[worker]
+        &self.computers[worker].named.name
+    }
+
+    /// The chunks that `worker` did, ascending.
+    pub(super) fn done_by(&self, worker: WorkerId) -> Vec<usize> {
+        let is_theirs = |&chunk: &usize| self.done[chunk].is_some_and(|done| done.worker == worker);
+        (0..self.done.len()).filter(is_theirs).collect()
+    }
+
+    /// A chunk is not done after all.
+    pub(super) fn forget(&mut self, chunk: usize) {
+        self.done[chunk] = None;
     }
 
     pub(super) fn note(&mut self, chunk: usize, done: Done) {
@@ -72,26 +157,34 @@ impl Ledger {
 
     /// A status in which nothing runs; what is not done is pending.
     pub(super) fn status(&self, inputs: &Inputs, phase: JobPhase) -> JobStatus {
+        let places = self.places();
         let mut workers: Vec<WorkerStatus> = self
-            .names
+            .computers
             .iter()
-            .enumerate()
-            .map(|(letter, name)| WorkerStatus {
-                letter,
-                name: name.clone(),
-                threads: if letter == LOCAL { inputs.pool.threads() } else { 0 },
-                activity: WorkerActivity::Idle,
+            .map(|computer| WorkerStatus {
+                letter: computer.named.letter,
+                name: computer.named.name.clone(),
+                threads: match computer.device {
+                    None => inputs.pool.threads(),
+                    Some(_) => computer.threads,
+                },
+                activity: match computer.device {
+                    None => WorkerActivity::Idle,
+                    Some(_) => WorkerActivity::Absent(Standing::Away),
+                },
                 chunks_done: 0,
                 speed_x_real_time: None,
             })
             .collect();
+        workers.sort_by_key(|worker| worker.letter);
         let chunks = self
             .done
             .iter()
             .map(|done| match done {
                 Some(Done { worker, compute_secs }) => {
-                    workers[*worker].chunks_done += 1;
-                    ChunkState::Committed { worker: *worker, compute_secs: *compute_secs }
+                    let worker = places[*worker];
+                    workers[worker].chunks_done += 1;
+                    ChunkState::Committed { worker, compute_secs: *compute_secs }
                 }
                 None => ChunkState::Pending,
             })

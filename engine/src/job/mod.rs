@@ -1,7 +1,7 @@
 //! A separation job: the driver thread, the handle others hold, and the status it publishes.
 //!
 //! ```text
-//!  JobHandle ──wishes──▶ driver ──Comm──▶ pool (chunks) ──reports──▶ driver
+//!  JobHandle ──wishes──▶ driver ──Comm──▶ pool, crew (chunks) ──reports──▶ driver
 //!      ▲                  │  └──orders──▶ joiner (stems) ──replies──▶ driver
 //!      └────snapshots─────┘
 //! ```
@@ -33,9 +33,10 @@ use self::{
 };
 pub use crate::assemble::Stems;
 use crate::{
+    crew::Crew,
     error::{Error, ErrorKind, Result},
     local::Pool,
-    model::{Separator, SongStats, Stem},
+    model::{Quality, Separator, SongStats, Stem},
     plan::{GRID_VERSION, Plan},
     song::SongId,
     store::Track,
@@ -62,8 +63,12 @@ pub struct JobRequest {
     pub stems: Vec<Stem>,
     /// The job's folder, made if need be; see [`job_key`].
     pub dir: PathBuf,
+    /// How hard the separator works, for whoever else is to have the same one.
+    pub quality: Quality,
     /// Who computes.
     pub pool: Arc<Pool>,
+    /// The other computers that may help.
+    pub crew: Option<Arc<dyn Crew>>,
     /// Where the user listens: chunks from there on go first.
     pub playhead_frame: u64,
     /// Called from the driver's thread after every new status, about 20 times a second at most.
@@ -78,7 +83,9 @@ struct Inputs {
     stats: SongStats,
     plan: Arc<Plan>,
     keep: Arc<[usize]>,
+    quality: Quality,
     pool: Arc<Pool>,
+    crew: Option<Arc<dyn Crew>>,
 }
 
 /// The folder name of a job: BLAKE3, in hex, over song, model and everything else that shapes the
@@ -103,7 +110,8 @@ pub fn job_key(song: SongId, model_hash: &[u8; 32], stems: &[Stem]) -> String {
 /// [`ErrorKind::Invalid`] when the request makes no sense or the folder holds another job;
 /// [`ErrorKind::Busy`] when someone else works on it; otherwise whatever the file system says.
 pub fn start(request: JobRequest) -> Result<JobHandle> {
-    let JobRequest { song, separator, stems, dir, pool, playhead_frame, wake } = request;
+    let JobRequest { song, separator, stems, dir, quality, pool, crew, playhead_frame, wake } =
+        request;
     let model = separator.info();
     let keep: Arc<[usize]> =
         (0..model.stems.len()).filter(|&n| stems.contains(&model.stems[n])).collect();
@@ -125,7 +133,9 @@ pub fn start(request: JobRequest) -> Result<JobHandle> {
         stats: song.stats,
         plan: Arc::clone(&plan),
         keep,
+        quality,
         pool,
+        crew,
     };
 
     if let Some((stems, past)) = folder::open_finished(&dir, &facts, &plan)? {

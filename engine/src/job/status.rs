@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use crate::{audio::RangeSet, error::Error};
+use crate::{audio::RangeSet, crew::Standing, error::Error};
 
 /// Where a job is in its life.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub enum ChunkState {
 }
 
 /// What a worker is doing, in the user's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum WorkerActivity {
     /// Computing this many chunks.
     Working(usize),
@@ -55,6 +55,8 @@ pub enum WorkerActivity {
     Idle,
     /// The job is paused.
     Paused,
+    /// It gets no chunks now, for this reason; never [`Standing::Ready`].
+    Absent(Standing),
 }
 
 /// One computer that takes part.
@@ -94,7 +96,7 @@ pub struct JobStatus {
     pub chunks: Vec<ChunkState>,
     /// Chunks that an earlier run had already committed when this one started.
     pub resumed_chunks: usize,
-    /// Who takes part.
+    /// Who takes part, took part, or could, in the order of their letters.
     pub workers: Vec<WorkerStatus>,
     /// Frames whose final stem samples can be read.
     pub ready: Arc<RangeSet>,

@@ -1,8 +1,8 @@
 //! Who computes which chunk, and what happens when they do not. A pure reactor: events come in
 //! with the time they happened, actions go out through [`Comm`]; no I/O, no clock, no threads.
 //!
-//! A chunk goes Pending → Leased → Received → Committed, or Failed in the end. Its attempt number
-//! only rises. The first good result of any attempt wins, also one that comes late from an attempt
+//! A chunk goes Pending → Leased → (Checking →) Received → Committed, or Failed in the end. Its
+//! attempt number only rises. The first good result of any attempt wins, also one that comes late from an attempt
 //! that was called back; later ones are dropped. A worker keeps a credit occupied until it has
 //! answered, so calling a chunk back never overloads it. The local pool is one worker among others.
 //!
@@ -11,6 +11,7 @@
 //! whom it makes the whole finish sooner.
 
 mod assign;
+mod check;
 mod worker;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub use check::{CHECK_ONE_IN, Scrutiny};
 use worker::{Running, Worker};
 
 /// Number of a worker within one job.
@@ -31,7 +33,7 @@ pub const MIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Workers that must fail on a chunk before it is tried alone: one more and it is given up.
 const POISON_WORKERS: usize = 2;
 
-/// Lost workers a chunk may have been on before it is suspected of killing them.
+/// Workers lost while they computed a chunk before it is suspected of killing them.
 const POISON_LOSSES: usize = 3;
 
 /// Failures on a worker of chunks that succeeded elsewhere, after which it is left out for a while.
@@ -54,7 +56,9 @@ pub struct Lease {
 }
 
 /// Why an attempt brought no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Cause {
     /// The separator returned an error.
     Error,
@@ -79,6 +83,12 @@ pub trait Comm {
     fn store(&mut self, lease: Lease);
     /// Throw this result away; another one was first.
     fn discard(&mut self, lease: Lease);
+    /// Whether these two results of a chunk are the same samples; both are kept until each is
+    /// stored or thrown away.
+    fn agree(&self, held: Lease, local: Lease) -> bool;
+    /// The worker gave a wrong result: whatever was committed from it is to be withdrawn, answered by
+    /// [`State::on_withdrawn`].
+    fn accuse(&mut self, worker: WorkerId);
     /// The chunk is given up; the song goes on.
     fn give_up(&mut self, chunk: usize);
 }
@@ -104,6 +114,8 @@ pub enum Phase {
     Pending,
     /// At least one worker has it.
     Leased,
+    /// A result waits until it is compared with a local one.
+    Checking,
     /// A result is being stored.
     Received,
     /// Its result is stored.
@@ -121,6 +133,10 @@ struct Chunk {
     alone: bool,
     /// A second copy was handed out.
     copied: bool,
+    /// The result that is being checked, or waits until others are.
+    held: Option<Lease>,
+    /// It waits.
+    waits: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,9 +152,12 @@ pub struct State {
     segments: Arc<[Range<u64>]>,
     chunks: Vec<Chunk>,
     pending: BTreeSet<usize>,
+    /// Chunks whose held result nobody computes again yet.
+    unchecked: BTreeSet<usize>,
     workers: BTreeMap<WorkerId, Worker>,
     /// Workers that left, should they come back: speed and trust stay theirs.
     left: BTreeMap<WorkerId, Worker>,
+    scrutiny: BTreeMap<WorkerId, Scrutiny>,
     mode: Mode,
     playhead: u64,
     unfinished: usize,
@@ -158,12 +177,16 @@ impl State {
             failures: Vec::new(),
             alone: false,
             copied: false,
+            held: None,
+            waits: false,
         };
         let mut state = Self {
             chunks: vec![chunk; segments.len()],
             pending: (0..segments.len()).collect(),
+            unchecked: BTreeSet::new(),
             workers: BTreeMap::new(),
             left: BTreeMap::new(),
+            scrutiny: BTreeMap::new(),
             mode: Mode::Running,
             playhead: playhead_frame,
             unfinished: segments.len(),
@@ -201,12 +224,18 @@ impl State {
         })
     }
 
-    /// Measured seconds per frame of one slot of `worker`.
-    pub fn measured_secs_per_frame(&self, worker: WorkerId) -> Option<f64> {
-        self.workers.get(&worker)?.measured_secs_per_frame()
+    /// Measured frames per second of `worker` with all its slots at work.
+    pub fn measured_frames_per_sec(&self, worker: WorkerId) -> Option<f64> {
+        let worker = self.workers.get(&worker).or_else(|| self.left.get(&worker))?;
+        worker.measured_secs_per_frame().map(|_| worker.frames_per_sec())
     }
 
-    /// A worker is there and may be given chunks.
+    /// How long `worker` is still left out because too many chunks failed on it.
+    pub fn quarantine_left(&self, now: Duration, worker: WorkerId) -> Option<Duration> {
+        self.workers.get(&worker)?.quarantine_left(now)
+    }
+
+    /// A worker is there, or was about to leave and stays, and may be given chunks.
     pub fn on_worker_joined(
         &mut self,
         comm: &mut impl Comm,
@@ -214,11 +243,18 @@ impl State {
         id: WorkerId,
         spec: WorkerSpec,
     ) {
-        if !self.workers.contains_key(&id) {
-            let mut worker = self.left.remove(&id).unwrap_or_else(|| Worker::new(spec));
-            worker.spec = spec;
-            self.workers.insert(id, worker);
-        }
+        let known = self.workers.remove(&id).or_else(|| self.left.remove(&id));
+        let worker = known.map_or_else(|| Worker::new(spec), |worker| worker.back_as(spec));
+        self.workers.insert(id, worker);
+        self.assign(comm, now);
+    }
+
+    /// A worker is about to leave or takes a break: it gets nothing more, and what it has not begun
+    /// is called back. Nothing of this is held against it.
+    pub fn on_worker_leaving(&mut self, comm: &mut impl Comm, now: Duration, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.is_leaving = true;
+        self.call_back_unstarted(comm, id);
         self.assign(comm, now);
     }
 
@@ -229,7 +265,10 @@ impl State {
         self.left.insert(id, worker);
         for running in owed {
             if !running.revoked {
-                self.note_failure(running.lease(id), Cause::Lost);
+                // What only waited there cannot have been the reason.
+                if running.started.is_some() {
+                    self.note_failure(running.lease(id), Cause::Lost);
+                }
                 self.requeue_if_unleased(running.chunk);
             }
         }
@@ -282,18 +321,29 @@ impl State {
         let lease = running.lease(worker);
         match self.chunks[chunk].phase {
             Phase::Received | Phase::Committed => comm.discard(lease),
+            Phase::Checking if self.is_local(worker) => self.compare(comm, lease),
+            Phase::Checking => comm.discard(lease),
+            _ if self.is_accused(worker) => comm.discard(lease),
             phase => {
                 match phase {
                     Phase::Pending => _ = self.take_pending(chunk),
                     Phase::Failed => self.unfinished += 1,
                     _ => {}
                 }
-                self.chunks[chunk].phase = Phase::Received;
-                self.revoke_where(comm, |_, running| running.chunk == chunk);
-                comm.store(lease);
+                self.receive(comm, lease);
             }
         }
         self.assign(comm, now);
+    }
+
+    /// Has a result stored; other attempts are called back.
+    fn accept(&mut self, comm: &mut impl Comm, lease: Lease) {
+        let chunk = lease.chunk;
+        self.chunks[chunk].phase = Phase::Received;
+        self.chunks[chunk].waits = false;
+        self.unchecked.remove(&chunk);
+        self.revoke_where(comm, |_, running| running.chunk == chunk);
+        comm.store(lease);
     }
 
     /// An attempt failed.
@@ -312,6 +362,7 @@ impl State {
             if self.requeue_if_unleased(chunk) && running.alone {
                 self.give_up(comm, chunk);
             }
+            self.end_vain_check(comm, chunk);
         }
         self.assign(comm, now);
     }
@@ -329,6 +380,9 @@ impl State {
         let Some(running) = self.take_running(worker, chunk, attempt) else { return };
         if !running.revoked {
             self.requeue_if_unleased(chunk);
+            if let Some(worker) = self.workers.get_mut(&worker) {
+                worker.handed_back(now);
+            }
         }
         self.assign(comm, now);
     }
@@ -363,6 +417,17 @@ impl State {
         self.requeue_if_unleased(chunk);
     }
 
+    /// What was committed of these chunks is not to be relied on: they are computed again.
+    pub fn on_withdrawn(&mut self, comm: &mut impl Comm, now: Duration, chunks: &[usize]) {
+        for &chunk in chunks {
+            if self.chunks[chunk].phase == Phase::Committed {
+                self.unfinished += 1;
+                self.make_pending(chunk);
+            }
+        }
+        self.assign(comm, now);
+    }
+
     /// Looks at the clock: calls back what is stuck, ends quarantines, hands out copies. To be
     /// called a few times a second while anything runs or waits.
     pub fn on_tick(&mut self, comm: &mut impl Comm, now: Duration) {
@@ -375,20 +440,35 @@ impl State {
             if self.requeue_if_unleased(lease.chunk) && lease.alone {
                 self.give_up(comm, lease.chunk);
             }
+            self.end_vain_check(comm, lease.chunk);
             // What waits behind it there may wait for ever.
-            let waiting: Vec<Lease> = self
-                .workers
-                .get(&lease.worker)
-                .into_iter()
-                .flat_map(|worker| worker.running.iter().filter(|r| r.started.is_none()))
-                .map(|running| running.lease(lease.worker))
-                .collect();
-            for lease in waiting {
-                self.revoke_where(comm, |id, running| running.lease(id) == lease);
-                self.requeue_if_unleased(lease.chunk);
-            }
+            self.call_back_unstarted(comm, lease.worker);
+        }
+        let silent: Vec<WorkerId> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.is_silent(now))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in silent {
+            self.call_back_unstarted(comm, id);
         }
         self.assign(comm, now);
+    }
+
+    fn call_back_unstarted(&mut self, comm: &mut impl Comm, id: WorkerId) {
+        let waiting: Vec<usize> = self
+            .workers
+            .get(&id)
+            .into_iter()
+            .flat_map(|worker| &worker.running)
+            .filter(|running| running.started.is_none() && !running.revoked)
+            .map(|running| running.chunk)
+            .collect();
+        self.revoke_where(comm, |other, running| other == id && running.started.is_none());
+        for chunk in waiting {
+            self.requeue_if_unleased(chunk);
+        }
     }
 
     /// The user listens at `frame`: chunks from there on go first.
@@ -490,11 +570,15 @@ impl State {
         }
     }
 
-    /// Makes `chunk` pending when its last lease just ended; whether it is pending now.
+    /// Makes `chunk` pending when its last lease just ended, or its check wait for another try;
+    /// whether it is pending now.
     fn requeue_if_unleased(&mut self, chunk: usize) -> bool {
-        let leased = self.leases().any(|(lease, _)| lease.chunk == chunk);
-        if self.chunks[chunk].phase == Phase::Leased && !leased {
-            self.make_pending(chunk);
+        if !self.leases().any(|(lease, _)| lease.chunk == chunk) {
+            match self.chunks[chunk].phase {
+                Phase::Leased => self.make_pending(chunk),
+                Phase::Checking if !self.chunks[chunk].waits => _ = self.unchecked.insert(chunk),
+                _ => {}
+            }
         }
         self.chunks[chunk].phase == Phase::Pending
     }

@@ -7,6 +7,9 @@ use super::{Lease, MIN_PATIENCE, QUARANTINE, STRIKES, WorkerId, WorkerSpec};
 /// Weight of the newest measurement in the running mean of a worker's speed.
 const NEWEST: f64 = 0.3;
 
+/// A worker that hands a chunk back most likely is about to say why; nothing new until then.
+const REST: Duration = Duration::from_secs(1);
+
 /// A lease the worker has not answered yet.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
@@ -54,10 +57,19 @@ impl Running {
 pub(super) struct Worker {
     pub(super) spec: WorkerSpec,
     pub(super) running: Vec<Running>,
+    /// It finishes what it began and gets nothing more.
+    pub(super) is_leaving: bool,
+    /// A result of its was wrong.
+    pub(super) is_accused: bool,
+    /// First results that are being checked, or were.
+    pub(super) first_checks: u32,
+    /// Those of them that were right.
+    pub(super) passed: u32,
     secs_per_frame: Option<f64>,
     strikes: u32,
     quarantines: u32,
     quarantined_until: Duration,
+    rests_until: Duration,
 }
 
 impl Worker {
@@ -65,11 +77,24 @@ impl Worker {
         Self {
             spec,
             running: Vec::new(),
+            is_leaving: false,
+            is_accused: false,
+            first_checks: 0,
+            passed: 0,
             secs_per_frame: None,
             strikes: 0,
             quarantines: 0,
             quarantined_until: Duration::ZERO,
+            rests_until: Duration::ZERO,
         }
+    }
+
+    /// The same worker when it is there again: speed and trust stay its own, but whoever was accused
+    /// begins anew.
+    pub(super) fn back_as(self, spec: WorkerSpec) -> Self {
+        let (first_checks, passed) =
+            if self.is_accused { (0, 0) } else { (self.first_checks, self.passed) };
+        Self { spec, is_leaving: false, is_accused: false, first_checks, passed, ..self }
     }
 
     fn slots(&self) -> usize {
@@ -81,6 +106,8 @@ impl Worker {
     pub(super) fn has_credit(&self) -> bool {
         self.running.len() < self.slots() + usize::from(!self.spec.local)
             && !self.is_blocked()
+            && !self.is_leaving
+            && !self.is_accused
             && !self.running.iter().any(|r| r.alone && !r.revoked)
     }
 
@@ -128,7 +155,28 @@ impl Worker {
         }
     }
 
-    pub(super) fn is_quarantined(&self, now: Duration) -> bool {
-        now < self.quarantined_until
+    pub(super) fn handed_back(&mut self, now: Duration) {
+        if !self.spec.local {
+            self.rests_until = now + REST;
+        }
+    }
+
+    /// Whether it is not to be given chunks now: too many failed on it, or it leaves or rests.
+    pub(super) fn is_out(&self, now: Duration) -> bool {
+        now < self.quarantined_until || now < self.rests_until || self.is_leaving || self.is_accused
+    }
+
+    pub(super) fn quarantine_left(&self, now: Duration) -> Option<Duration> {
+        let left = self.quarantined_until.saturating_sub(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Whether it should have begun with something by now. What waits behind a running chunk is
+    /// no matter; and the way to another computer may be slow, so it gets four times the patience.
+    pub(super) fn is_silent(&self, now: Duration) -> bool {
+        let in_force = || self.running.iter().filter(|r| !r.revoked);
+        !self.spec.local
+            && in_force().all(|r| r.started.is_none())
+            && in_force().any(|r| now.saturating_sub(r.progressed) > 4 * MIN_PATIENCE)
     }
 }

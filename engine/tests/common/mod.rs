@@ -13,7 +13,9 @@ use engine::{
     audio::Planar,
     job::{JobHandle, JobRequest, JobSong},
     local::{DEFAULT_MEMORY_BYTES, Pool},
-    model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, SongStats, Stem},
+    model::{
+        ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Quality, Separator, SongStats, Stem,
+    },
     plan::Plan,
     song::SongId,
     store::Track,
@@ -109,6 +111,11 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    /// Takes back what nobody used yet.
+    pub fn shut(&self) {
+        *self.permits.lock().unwrap() = 0;
+    }
+
     pub fn pass(&self, progress: &dyn Progress) -> Result<()> {
         let mut permits = self.permits.lock().unwrap();
         while !progress.is_cancelled() {
@@ -161,7 +168,9 @@ pub fn request(
         separator: Arc::clone(separator) as Arc<dyn Separator>,
         stems: separator.info.stems.clone(),
         dir: dir.into(),
+        quality: Quality::default(),
         pool: Arc::clone(pool),
+        crew: None,
         playhead_frame: 0,
         wake: Arc::new(|| {}),
     }
@@ -236,4 +245,18 @@ pub fn results(dir: &Path) -> Results {
 
 fn blake3_hex(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Copies a job's folder as it lies there.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -1,0 +1,253 @@
+//! The door to the network: who may finish a handshake, how many may try, and how long they may
+//! take to say who they are.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use quinn::{
+    Connection, Endpoint, Incoming, RecvStream, SendStream, ServerConfig,
+    crypto::rustls::HandshakeData,
+};
+use tokio::time::{timeout, timeout_at};
+
+use super::{
+    session,
+    shared::{Shared, cannot_listen},
+};
+use crate::{
+    crew::DeviceId,
+    error::Result,
+    protocol::{ALPN_PAIR, ALPN_WORK, Answer, Hello, MAX_NAME_BYTES, Refusal, VERSION, code},
+    remote::{own_addresses, runtime, tls, wire},
+};
+
+/// Handshakes under way beyond which addresses must prove themselves first.
+const CALM: usize = 8;
+
+/// Handshakes under way beyond which nobody else is listened to.
+const MAX_INCOMING: usize = 64;
+
+/// Bytes kept of one connection that was not accepted yet.
+const INCOMING_BYTES: u64 = 16 << 10;
+
+/// From the first packet to the Hello.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Handshakes that an address may make at once, and each second.
+const BURST: f64 = 16.0;
+const PER_SEC: f64 = 4.0;
+
+/// Addresses whose handshakes are counted.
+const MAX_ADDRESSES: usize = 1024;
+
+/// Most model hashes in a Hello.
+const MAX_MODELS: usize = 64;
+
+/// A socket at the configured address.
+pub(super) fn open(shared: &Arc<Shared>) -> Result<Endpoint> {
+    let known = {
+        // Not a strong one: the endpoint must not keep what keeps it.
+        let shared = Arc::downgrade(shared);
+        move |device| shared.upgrade().is_some_and(|s| s.knows(device) || s.is_pairing())
+    };
+    let tls = tls::server_config(&shared.identity, Arc::new(known), &[ALPN_WORK, ALPN_PAIR])?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(MAX_INCOMING as u64 * INCOMING_BYTES)
+        .transport_config(runtime::main_transport());
+    let _runtime = shared.runtime.enter();
+    // The socket of a client is made for both IP versions on every system; one of a server is not.
+    let endpoint = Endpoint::client(SocketAddr::new(shared.config.address, shared.config.port))
+        .map_err(|e| cannot_listen(shared.config.port, e))?;
+    endpoint.set_server_config(Some(config));
+    Ok(endpoint)
+}
+
+/// Where workers reach this computer, the best place first.
+pub(super) fn addresses(endpoint: &Endpoint) -> Vec<SocketAddr> {
+    let Ok(local) = endpoint.local_addr() else { return Vec::new() };
+    if !local.ip().is_unspecified() {
+        return vec![local];
+    }
+    let reachable = own_addresses().into_iter().filter(|ip| local.is_ipv6() || ip.is_ipv4());
+    reachable.map(|ip| SocketAddr::new(ip, local.port())).collect()
+}
+
+/// Takes connections until the endpoint is closed.
+pub(super) async fn accept(shared: Arc<Shared>, endpoint: Endpoint) {
+    let under_way = Arc::new(AtomicUsize::new(0));
+    // Two, so that whoever pretends to be at a worker's address cannot use up its handshakes.
+    let (mut claimed, mut proven) = (Buckets::default(), Buckets::default());
+    while let Some(incoming) = endpoint.accept().await {
+        let visitors = under_way.load(Ordering::Relaxed);
+        let ip = incoming.remote_address().ip().to_canonical();
+        let is_proven = incoming.remote_address_validated();
+        let buckets = if is_proven { &mut proven } else { &mut claimed };
+        let has_token = buckets.take(ip, Instant::now());
+        if visitors >= MAX_INCOMING || (is_proven && !has_token) {
+            incoming.refuse();
+        } else if !is_proven && (visitors > CALM || !has_token) {
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+        } else {
+            under_way.fetch_add(1, Ordering::Relaxed);
+            let visit = Visit(Arc::clone(&under_way));
+            tokio::spawn(receive(Arc::clone(&shared), incoming, visit));
+        }
+    }
+}
+
+/// Counts a connection as not authorised until it is dropped.
+struct Visit(Arc<AtomicUsize>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn receive(shared: Arc<Shared>, incoming: Incoming, visit: Visit) {
+    let deadline = tokio::time::Instant::now() + HELLO_DEADLINE;
+    let Ok(Ok(connection)) = timeout_at(deadline, incoming).await else { return };
+    if wants_pairing(&connection) {
+        if shared.is_pairing() {
+            shared.desk.serve(connection).await;
+            shared.changed();
+        } else {
+            connection.close(code::NOT_PAIRED.into(), b"");
+        }
+        return;
+    }
+    let Some(device) = tls::peer_of(&connection).filter(|device| shared.knows(*device)) else {
+        connection.close(code::NOT_PAIRED.into(), b"");
+        return;
+    };
+    match timeout_at(deadline, greet(&connection)).await {
+        Ok(Ok((hello, send, recv))) => {
+            drop(visit);
+            admit(&shared, connection, device, hello, send, recv).await;
+        }
+        Ok(Err(_)) => connection.close(code::NONSENSE.into(), b""),
+        Err(_) => connection.close(code::LIMIT.into(), b""),
+    }
+}
+
+fn wants_pairing(connection: &Connection) -> bool {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_PAIR))
+}
+
+async fn greet(connection: &Connection) -> Result<(Hello, SendStream, RecvStream), wire::Broken> {
+    let (send, mut recv) = connection.accept_bi().await?;
+    let hello = wire::receive(&mut recv).await?;
+    Ok((hello, send, recv))
+}
+
+async fn admit(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    device: DeviceId,
+    hello: Hello,
+    mut send: SendStream,
+    recv: RecvStream,
+) {
+    let refusal = refusal_of(&hello);
+    if let Some(refusal) = refusal {
+        if matches!(refusal, Refusal::UpdateNeeded { .. }) {
+            shared.turn_away(device, wire::printable(&hello.program));
+        }
+        // It may be gone already.
+        let _ = wire::send(&mut send, &Answer::Refused(refusal)).await;
+        let _ = send.finish();
+        let _ = timeout(HELLO_DEADLINE, connection.closed()).await;
+        connection.close(code::DONE.into(), b"");
+        return;
+    }
+    connection.set_receive_window(runtime::WINDOW_BYTES.into());
+    let answer = Answer::Welcome {
+        name: shared.config.name.clone(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    if wire::send(&mut send, &answer).await.is_ok() {
+        session::run(shared, connection, device, hello, send, recv).await;
+    }
+}
+
+fn refusal_of(hello: &Hello) -> Option<Refusal> {
+    let names = [&hello.name, &hello.program, &hello.kernels];
+    if names.iter().any(|name| name.len() > MAX_NAME_BYTES)
+        || hello.models.len() > MAX_MODELS
+        || !(hello.cores.is_finite() && hello.cores >= 0.0)
+    {
+        return Some(Refusal::Nonsense);
+    }
+    (hello.version != VERSION).then(|| Refusal::UpdateNeeded {
+        version: VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Token buckets by address, or by network where one computer may have many addresses. Full ones
+/// need not be remembered.
+#[derive(Default)]
+struct Buckets(BTreeMap<IpAddr, (f64, Instant)>);
+
+impl Buckets {
+    /// Whether `ip` may make another handshake.
+    fn take(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let ip = match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        };
+        let level = |(tokens, at): (f64, Instant)| {
+            (tokens + PER_SEC * now.saturating_duration_since(at).as_secs_f64()).min(BURST)
+        };
+        let tokens = self.0.get(&ip).map_or(BURST, |&bucket| level(bucket));
+        if !self.0.contains_key(&ip) && self.0.len() >= MAX_ADDRESSES {
+            self.0.retain(|_, bucket| level(*bucket) < BURST);
+            if self.0.len() >= MAX_ADDRESSES {
+                return false;
+            }
+        }
+        let may = tokens >= 1.0;
+        self.0.insert(ip, (if may { tokens - 1.0 } else { tokens }, now));
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_gets_a_burst_and_then_a_few_handshakes_a_second() {
+        let mut buckets = Buckets::default();
+        let now = Instant::now();
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        let granted = |buckets: &mut Buckets, at| (0..100).filter(|_| buckets.take(ip, at)).count();
+        assert_eq!(granted(&mut buckets, now), 16);
+        assert_eq!(granted(&mut buckets, now + Duration::from_secs(2)), 8);
+        assert!(buckets.take(IpAddr::from([10, 0, 0, 2]), now));
+    }
+
+    #[test]
+    fn addresses_without_end_take_no_memory_without_end() {
+        let mut buckets = Buckets::default();
+        let now = Instant::now();
+        for n in 0..100_000u32 {
+            buckets.take(IpAddr::from(n.to_be_bytes()), now);
+        }
+        assert!(buckets.0.len() <= MAX_ADDRESSES);
+        assert!(buckets.take(IpAddr::from([200, 0, 0, 1]), now + Duration::from_secs(10)));
+    }
+}

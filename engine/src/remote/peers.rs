@@ -1,0 +1,243 @@
+//! The computers this one is paired with, in a file of the data folder: workers on a main PC, main
+//! PCs on a worker. Whoever is not in it gets nothing.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use fs4::FileExt;
+use serde::{Deserialize, Serialize};
+
+use super::About;
+use crate::{
+    crew::DeviceId,
+    error::{Error, ErrorKind, Result},
+    store::{read_bounded, write_atomically},
+};
+
+/// Name of the file in a data folder.
+const FILE: &str = "computers.json";
+
+/// Most bytes of that file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Most computers one can be paired with.
+pub const MAX_PEERS: usize = 64;
+
+/// A paired computer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    pub device: DeviceId,
+    /// Name as shown, unlike that of any other.
+    pub name: String,
+    /// Letter index: 1 = B; the lowest free one when it was paired.
+    pub letter: usize,
+    /// The user compared the fingerprints.
+    pub confirmed: bool,
+    /// The user does not want it to be used now.
+    #[serde(default)]
+    pub paused: bool,
+    /// Why it is not used until the user says so.
+    #[serde(default)]
+    pub accused: Option<String>,
+    /// Where it was reached, the last place first.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+    /// When it was last connected.
+    #[serde(default)]
+    pub last_seen: Option<SystemTime>,
+    /// What it last said of itself.
+    #[serde(default)]
+    pub about: Option<About>,
+}
+
+/// The list of paired computers. Other processes may change the file: [`Self::refresh`] looks.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    path: PathBuf,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    peers: Vec<Peer>,
+    /// When the file was changed, as read.
+    changed: Option<SystemTime>,
+}
+
+impl Peers {
+    /// The list in `data_dir`; empty if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when the file makes no sense; what the disk says.
+    pub fn open(data_dir: &Path) -> Result<Self> {
+        let peers = Self { path: data_dir.join(FILE), known: Arc::default() };
+        peers.refresh()?;
+        Ok(peers)
+    }
+
+    /// Looks whether another process changed the file; whether it had.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; what was known stays then.
+    pub fn refresh(&self) -> Result<bool> {
+        let mut known = self.known();
+        let changed = modified(&self.path);
+        if changed == known.changed {
+            return Ok(false);
+        }
+        known.peers = self.read()?;
+        known.changed = changed;
+        Ok(true)
+    }
+
+    /// All of them, by letter.
+    pub fn list(&self) -> Vec<Peer> {
+        self.known().peers.clone()
+    }
+
+    /// The one called `device`.
+    pub fn find(&self, device: DeviceId) -> Option<Peer> {
+        self.known().peers.iter().find(|peer| peer.device == device).cloned()
+    }
+
+    /// Adds a computer that just proved itself, with the next letter and a name of its own; one that
+    /// is paired already keeps both.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] beyond [`MAX_PEERS`]; what the disk says.
+    pub fn add(&self, device: DeviceId, name: &str, addresses: Vec<SocketAddr>) -> Result<Peer> {
+        self.edit(|peers| {
+            if let Some(peer) = peers.iter_mut().find(|peer| peer.device == device) {
+                peer.addresses = addresses;
+                peer.accused = None;
+                peer.last_seen = Some(SystemTime::now());
+                return Ok(peer.clone());
+            }
+            if peers.len() >= MAX_PEERS {
+                let what = format!("{MAX_PEERS} computers are paired already");
+                return Err(Error::new(ErrorKind::TooLarge, what)
+                    .advice("Forget one that you do not use any more"));
+            }
+            let letter = (1..).find(|n| peers.iter().all(|p| p.letter != *n)).unwrap_or(1);
+            let peer = Peer {
+                device,
+                name: unused_name(peers, name, device),
+                letter,
+                confirmed: false,
+                paused: false,
+                accused: None,
+                addresses,
+                last_seen: None,
+                about: None,
+            };
+            peers.push(peer.clone());
+            peers.sort_by_key(|peer| peer.letter);
+            Ok(peer)
+        })
+    }
+
+    /// Changes what is known of `device`; nothing if it is not paired. Its name is made unlike the
+    /// others'.
+    ///
+    /// # Errors
+    /// What the disk says; nothing is changed then.
+    pub fn change(&self, device: DeviceId, how: impl FnOnce(&mut Peer)) -> Result<()> {
+        self.edit(|peers| {
+            let Some(at) = peers.iter().position(|peer| peer.device == device) else {
+                return Ok(());
+            };
+            let mut peer = peers[at].clone();
+            how(&mut peer);
+            peer.name = unused_name(peers, &peer.name, device);
+            peers[at] = peer;
+            Ok(())
+        })
+    }
+
+    /// Forgets `device`; whether it was known.
+    ///
+    /// # Errors
+    /// What the disk says; it is still known then.
+    pub fn forget(&self, device: DeviceId) -> Result<bool> {
+        self.edit(|peers| {
+            let before = peers.len();
+            peers.retain(|peer| peer.device != device);
+            Ok(peers.len() < before)
+        })
+    }
+
+    /// Reads the file anew, changes and writes it, under a lock that other processes heed.
+    fn edit<T>(&self, how: impl FnOnce(&mut Vec<Peer>) -> Result<T>) -> Result<T> {
+        let mut known = self.known();
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;
+        let lock_path = self.path.with_extension("lock");
+        let lock = std::fs::File::create(&lock_path)
+            .and_then(|file| FileExt::lock(&file).map(|()| file))
+            .map_err(|e| Error::io("lock", &lock_path, e))?;
+        let mut peers = self.read()?;
+        let answer = how(&mut peers)?;
+        let bytes = serde_json::to_vec_pretty(&peers).map_err(|e| {
+            Error::new(ErrorKind::Internal, "The list of computers cannot be written").caused_by(e)
+        })?;
+        write_atomically(&self.path, |mut file| file.write_all(&bytes))?;
+        known.peers = peers;
+        known.changed = modified(&self.path);
+        drop(lock);
+        Ok(answer)
+    }
+
+    fn read(&self) -> Result<Vec<Peer>> {
+        let bytes = match read_bounded(&self.path, MAX_FILE_BYTES) {
+            Err(e) if e.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+            bytes => bytes?,
+        };
+        let mut peers: Vec<Peer> = serde_json::from_slice(&bytes).map_err(|e| {
+            let what = format!("The list of computers in “{}” is damaged", self.path.display());
+            Error::new(ErrorKind::Damaged, what)
+                .caused_by(e)
+                .advice("Delete it and pair your computers again")
+        })?;
+        peers.truncate(MAX_PEERS);
+        peers.sort_by_key(|peer| peer.letter);
+        Ok(peers)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+/// `name` as it can be shown: at most 24 characters, none of which control the terminal, are not seen
+/// or turn the direction of what follows.
+pub(super) fn printable(name: &str) -> String {
+    const MOST_CHARS: usize = 24;
+    let is_unseen = |c| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let seen = name.trim().chars().filter(|c| !c.is_control() && !is_unseen(*c));
+    seen.take(MOST_CHARS).collect::<String>().trim().to_owned()
+}
+
+/// `name`, shortened and made printable, with a number behind it where another computer has it.
+fn unused_name(peers: &[Peer], name: &str, device: DeviceId) -> String {
+    let clean = printable(name);
+    let clean = if clean.is_empty() { "Computer" } else { &clean };
+    let is_taken = |name: &str| peers.iter().any(|peer| peer.device != device && peer.name == name);
+    let numbered = (2..).map(|n| format!("{clean} {n}"));
+    std::iter::once(clean.to_owned())
+        .chain(numbered)
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| clean.to_owned())
+}

@@ -1,0 +1,289 @@
+//! Chunks computed by other computers: real hubs and clients on 127.0.0.1.
+
+mod common;
+mod remote_rig;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use common::{Gate, TestSeparator, spec};
+use engine::{
+    Error, ErrorKind,
+    crew::{Ending, PauseReason, Standing},
+    model::{Separator, spectral::Spectral},
+    protocol::Running,
+    remote::MainState,
+    scheduler::Cause,
+};
+use remote_rig::{Desk, Main, Shop, Worker, stored, wait_until, work};
+
+fn test_separator() -> Arc<dyn Separator> {
+    Arc::new(TestSeparator::new(spec(20_000, 15_000)))
+}
+
+/// A main PC and a worker that share a model and are connected.
+fn pair_of(separator: &Arc<dyn Separator>) -> (Main, Worker) {
+    let mut worker = Worker::new("Spare", Shop::new(vec![Arc::clone(separator)]));
+    let main = Main::with(vec![Arc::clone(separator)], &[&worker]);
+    worker.start();
+    (main, worker)
+}
+
+#[test]
+fn a_chunk_computed_elsewhere_is_the_same_to_the_bit() {
+    let separator: Arc<dyn Separator> = Arc::new(Spectral::new());
+    let (main, worker) = pair_of(&separator);
+    let member = main.member(&worker, &work(separator.as_ref()));
+    let desk = Desk::new(Arc::clone(&separator), 1, 600_000);
+    let all: Vec<usize> = (0..4).collect();
+    for chunk in 0..desk.chunks() {
+        assert_eq!(stored(desk.compute(&*member, chunk, &all)), desk.local(chunk, &all));
+    }
+    wait_until("its speed to be shown", || {
+        main.computer(&worker).unwrap().tested_x_real_time.is_some_and(|speed| speed > 0.0)
+    });
+}
+
+#[test]
+fn only_the_stems_wanted_come_back() {
+    let separator = test_separator();
+    let (main, worker) = pair_of(&separator);
+    let mut wanted = work(separator.as_ref());
+    wanted.keep = vec![1].into();
+    let member = main.member(&worker, &wanted);
+    let desk = Desk::new(Arc::clone(&separator), 2, 50_000);
+    for chunk in 0..desk.chunks() {
+        let bytes = stored(desk.compute(&*member, chunk, &[1]));
+        assert_eq!(bytes, desk.local(chunk, &[1]));
+    }
+}
+
+#[test]
+fn two_workers_compute_one_song() {
+    let separator = test_separator();
+    let workers = ["One", "Two"];
+    let mut workers = workers.map(|n| Worker::new(n, Shop::new(vec![Arc::clone(&separator)])));
+    let main = Main::with(vec![Arc::clone(&separator)], &[&workers[0], &workers[1]]);
+    workers.iter_mut().for_each(Worker::start);
+    let work = work(separator.as_ref());
+    let members = [0, 1].map(|n| main.member(&workers[n], &work));
+    let desk = Desk::new(Arc::clone(&separator), 2, 150_000);
+    let sent: Vec<_> =
+        (0..desk.chunks()).map(|chunk| desk.begin(&*members[chunk % 2], chunk, &[0, 1])).collect();
+    for (chunk, sent) in sent.iter().enumerate() {
+        assert_eq!(stored(sent.wait()), desk.local(chunk, &[0, 1]));
+    }
+    let roll = main.crew().roll(&work);
+    let seen: Vec<_> = roll.iter().map(|p| (p.letter, p.name.as_str(), p.threads)).collect();
+    assert_eq!(seen, [(1, "One", 4), (2, "Two", 4)]);
+}
+
+#[test]
+fn a_chunk_that_is_called_back_stops_at_once_and_there_too() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
+    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+    let here = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+    worker.start();
+    gate.open(1);
+    let member = main.member(&worker, &work(here.as_ref()));
+    let desk = Desk::new(here, 2, 50_000);
+    let sent = desk.begin(&*member, 0, &[0, 1]);
+    wait_until("it to start", || sent.has_started());
+    assert_eq!(worker.shop.computing.load(Ordering::SeqCst), 1);
+    assert!(!sent.has_ended());
+    sent.signal.cancel();
+    assert!(matches!(sent.wait(), Ending::Stopped));
+    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
+    // The connection goes on.
+    gate.open(1);
+    assert_eq!(stored(desk.compute(&*member, 1, &[0, 1])), desk.local(1, &[0, 1]));
+}
+
+#[test]
+fn results_that_are_wrong_are_never_kept() {
+    type Spoil = fn(Vec<u8>) -> Vec<u8>;
+    let spoils: [(&str, Spoil); 4] = [
+        ("too long", |bytes| [bytes, vec![0; 8]].concat()),
+        ("too short", |bytes| bytes[..bytes.len() - 8].to_vec()),
+        ("nothing", |_| Vec::new()),
+        ("not a number", |mut bytes| {
+            bytes[400..404].copy_from_slice(&f32::NAN.to_le_bytes());
+            bytes
+        }),
+    ];
+    let separator = test_separator();
+    for (what, spoil) in spoils {
+        let honest = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_honest = Arc::clone(&honest);
+        let mut shop = Shop::new(vec![Arc::clone(&separator)]);
+        shop.tamper = Arc::new(
+            move |bytes| {
+                if is_honest.load(Ordering::SeqCst) { bytes } else { spoil(bytes) }
+            },
+        );
+        let mut worker = Worker::new("Spare", shop);
+        let main = Main::with(vec![Arc::clone(&separator)], &[&worker]);
+        worker.start();
+        let member = main.member(&worker, &work(separator.as_ref()));
+        honest.store(false, Ordering::SeqCst);
+        let desk = Desk::new(Arc::clone(&separator), 2, 50_000);
+        let ending = desk.compute(&*member, 0, &[0, 1]);
+        assert!(matches!(ending, Ending::Failed(Cause::BadResult, _)), "{what}: {ending:?}");
+        honest.store(true, Ordering::SeqCst);
+        assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]), "{what}");
+    }
+}
+
+#[test]
+fn what_fails_there_fails_here_with_its_reason() {
+    let hook: common::Hook = Box::new(|start, _| {
+        if start == 0 { Ok(()) } else { Err(Error::new(ErrorKind::Internal, "Out of luck")) }
+    });
+    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+    let here = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+    worker.start();
+    let member = main.member(&worker, &work(here.as_ref()));
+    let desk = Desk::new(here, 2, 50_000);
+    match desk.compute(&*member, 1, &[0, 1]) {
+        Ending::Failed(Cause::Error, error) => assert_eq!(error.what, "Out of luck"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_computer_that_computes_otherwise_is_not_used() {
+    let separator = test_separator();
+    let mut shop = Shop::new(vec![Arc::clone(&separator)]);
+    shop.tamper = Arc::new(|mut bytes| {
+        bytes[1000] ^= 1;
+        bytes
+    });
+    let mut worker = Worker::new("Spare", shop);
+    let main = Main::with(vec![Arc::clone(&separator)], &[&worker]);
+    worker.start();
+    let work = work(separator.as_ref());
+    main.wait_standing(&worker, &work, |standing| *standing == Standing::Differs);
+    assert!(main.present(&worker, &work).unwrap().member.is_none());
+}
+
+#[test]
+fn a_model_that_is_not_there_is_refused_by_name() {
+    let separator = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![Arc::new(Spectral::new())]));
+    let main = Main::with(vec![Arc::clone(&separator)], &[&worker]);
+    worker.start();
+    let why = "It has no such model".to_owned();
+    main.wait_standing(&worker, &work(separator.as_ref()), |standing| {
+        *standing == Standing::Refused { why: why.clone() }
+    });
+}
+
+#[test]
+fn a_pause_gives_back_what_runs_and_is_shown() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
+    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+    let here = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+    worker.start();
+    gate.open(1);
+    let work = work(here.as_ref());
+    let member = main.member(&worker, &work);
+    let desk = Desk::new(here, 2, 50_000);
+    let sent = desk.begin(&*member, 0, &[0, 1]);
+    wait_until("it to start", || sent.has_started());
+    worker.client().set_running(Running::Paused(PauseReason::Battery));
+    assert!(matches!(sent.wait(), Ending::Stopped));
+    main.wait_standing(&worker, &work, |standing| {
+        *standing == Standing::PausedThere(PauseReason::Battery)
+    });
+    assert!(matches!(desk.compute(&*member, 0, &[0, 1]), Ending::Stopped));
+    worker.client().set_running(Running::Ready);
+    gate.open(1);
+    let member = main.member(&worker, &work);
+    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+}
+
+#[test]
+fn who_leaves_finishes_or_hands_back() {
+    for patience in [Duration::ZERO, Duration::from_secs(60)] {
+        let gate = Arc::new(Gate::default());
+        let held = Arc::clone(&gate);
+        let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
+        let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+        let here = test_separator();
+        let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+        let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+        worker.start();
+        gate.open(1);
+        let work = work(here.as_ref());
+        let member = main.member(&worker, &work);
+        let desk = Desk::new(here, 2, 50_000);
+        let sent = desk.begin(&*member, 0, &[0, 1]);
+        wait_until("it to start", || sent.has_started());
+        let client = worker.client.take().unwrap();
+        let leaving = std::thread::spawn(move || client.leave(patience));
+        if patience.is_zero() {
+            assert!(matches!(sent.wait(), Ending::Stopped));
+        } else {
+            main.wait_standing(&worker, &work, |standing| *standing == Standing::Leaving);
+            gate.open(1);
+            assert_eq!(stored(sent.wait()), desk.local(0, &[0, 1]));
+        }
+        leaving.join().unwrap();
+        main.wait_standing(&worker, &work, |standing| *standing == Standing::Away);
+    }
+}
+
+#[test]
+fn a_lost_connection_is_a_lost_chunk_and_comes_back() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
+    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+    let here = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let mut main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+    worker.start();
+    gate.open(1);
+    let work = work(here.as_ref());
+    let member = main.member(&worker, &work);
+    let desk = Desk::new(here, 2, 50_000);
+    // The worker goes.
+    let sent = desk.begin(&*member, 0, &[0, 1]);
+    wait_until("it to start", || sent.has_started());
+    worker.stop();
+    assert!(matches!(sent.wait(), Ending::Failed(Cause::Lost, _)));
+    main.wait_standing(&worker, &work, |standing| *standing == Standing::Away);
+    assert!(matches!(desk.compute(&*member, 0, &[0, 1]), Ending::Failed(Cause::Lost, _)));
+    // It comes back; the main PC goes.
+    worker.start();
+    gate.open(1);
+    let again = main.member(&worker, &work);
+    assert!(!Arc::ptr_eq(&member, &again));
+    let sent = desk.begin(&*again, 0, &[0, 1]);
+    wait_until("it to start", || sent.has_started());
+    main.close();
+    assert!(matches!(sent.wait(), Ending::Failed(Cause::Lost, _)));
+    assert!(matches!(desk.compute(&*again, 0, &[0, 1]), Ending::Failed(Cause::Lost, _)));
+    wait_until("the worker to notice", || {
+        matches!(worker.state(), Some(MainState::Connecting { .. }))
+    });
+    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
+    // And is there again, at the same place. What its test piece came to is remembered.
+    main.open();
+    gate.open(1);
+    let member = main.member(&worker, &work);
+    gate.open(1);
+    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+}

@@ -1,0 +1,36 @@
+//! Letting everything else on the computer go first.
+
+/// Makes this thread, and those that it starts from now on, give way: by `nice` (0..=19) for the
+/// processors, and with `idle_io` for the disk too. What the system refuses is left as it is, for
+/// work done less politely is still wanted; what it cannot do at all is told on standard error.
+pub fn step_back(nice: i32, idle_io: bool) {
+    #[cfg(target_os = "linux")]
+    linux::step_back(nice, idle_io);
+    #[cfg(not(target_os = "linux"))]
+    if nice > 0 || idle_io {
+        eprintln!("This system's priorities are not known here: computing has the usual one");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    /// `IOPRIO_WHO_PROCESS`, and `IOPRIO_CLASS_IDLE` where `linux/ioprio.h` puts the class.
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_IDLE: libc::c_int = 3 << 13;
+
+    pub(super) fn step_back(nice: i32, idle_io: bool) {
+        // On Linux both count for the calling thread and are inherited by threads made later.
+        // SAFETY: takes numbers only; 0 is the caller.
+        let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+        if done != 0 {
+            eprintln!("Computing keeps the usual priority: {}", std::io::Error::last_os_error());
+        }
+        if idle_io {
+            // SAFETY: takes numbers only; 0 is the caller.
+            let done = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) };
+            if done != 0 {
+                eprintln!("The disk is used as by others: {}", std::io::Error::last_os_error());
+            }
+        }
+    }
+}
