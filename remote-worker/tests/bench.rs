@@ -200,6 +200,12 @@ fn what_cannot_be_computed_rightly_is_refused_and_harms_nothing() {
 fn computing_steps_back_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
+    let spectral = built_in().remove(0);
+    let model = model_order(spectral.as_ref(), Vec::new());
+    shop.prepare(&model);
+    let (order, pcm) = chunk_order(&model, &input(spectral.as_ref()));
+    // All of its threads are there once it has computed something.
+    Ordered::of(&shop, order, pcm).result();
     let pid = shop.status().bench_pid.unwrap();
     let mut nice = Vec::new();
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
@@ -211,7 +217,7 @@ fn computing_steps_back_for_others() {
     let own = std::fs::read_to_string("/proc/self/stat").unwrap();
     let own: i32 =
         own.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
-    assert!(nice.len() >= 3 && nice.iter().all(|nice| *nice >= own.max(10)), "{nice:?}");
+    assert!(nice.len() >= 2 && nice.iter().all(|nice| *nice >= own.max(10)), "{nice:?}");
 }
 
 /// Runs the computing process on `input`, which stays open; whether it ended well.
