@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -66,8 +67,16 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Endpoint> {
         .transport_config(runtime::main_transport());
     let _runtime = shared.runtime.enter();
     // The socket of a client is made for both IP versions on every system; one of a server is not.
-    let endpoint = Endpoint::client(SocketAddr::new(shared.config.address, shared.config.port))
-        .map_err(|e| cannot_listen(shared.config.port, e))?;
+    let any = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+    let at = |ip| Endpoint::client(SocketAddr::new(ip, shared.config.port));
+    let endpoint = match at(shared.config.address) {
+        // IPv6 is switched off on some computers.
+        Err(e) if shared.config.address == any && e.kind() != ErrorKind::AddrInUse => {
+            at(Ipv4Addr::UNSPECIFIED.into())
+        }
+        opened => opened,
+    };
+    let endpoint = endpoint.map_err(|e| cannot_listen(shared.config.port, e))?;
     endpoint.set_server_config(Some(config));
     Ok(endpoint)
 }
