@@ -240,10 +240,8 @@ impl Roster {
         }
         let paths = self.catalogue.files(name, &NoProgress)?;
         let files = self.catalogue.entry(name)?.model.files.into_iter().zip(paths);
-        let needed = files.filter(|(file, _)| file.stem.is_none_or(|stem| wanted.contains(&stem)));
-        Ok(needed
-            .map(|(file, path)| (BlobRef { sha256: file.sha256, bytes: file.bytes }, path))
-            .collect())
+        let needed = files.filter(|(file, _)| file.serves(wanted));
+        Ok(needed.map(|(file, path)| (file.blob(), path)).collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&[Listed]) -> T) -> T {

@@ -2,58 +2,18 @@
 //! counts proves that no file makes the reader reserve memory by a number it merely claims.
 
 mod checkpoint_rig;
-
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
+mod measuring_allocator;
 
 use checkpoint_rig::{Pickle, View, archive, no_kwargs, package, with_numbers};
 use engine::{
     ErrorKind::{self, Damaged, TooLarge, Unsupported},
     model::checkpoint::Checkpoint,
 };
-
-/// Follows how many bytes each thread holds, and the most it ever held.
-struct Measuring;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn held(more: isize) {
-    HELD.set(HELD.get() + more);
-    PEAK.set(PEAK.get().max(HELD.get()));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        held(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        held(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        held(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
+use measuring_allocator::peak_of;
 
 /// Reads a file and tells how much memory that took at most.
 fn measured(bytes: &[u8]) -> (engine::Result<Checkpoint>, isize) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let result = Checkpoint::from_bytes(bytes, "x.th");
-    (result, PEAK.get() - before)
+    peak_of(|| Checkpoint::from_bytes(bytes, "x.th"))
 }
 
 /// Whatever a short file claims, reading it takes less than this.
@@ -86,15 +46,6 @@ fn refused_kwargs(kwargs: Pickle, kind: ErrorKind, words: &str) {
 fn refused_tensor(view: &View<'_>, kind: ErrorKind, words: &str) {
     let state = Pickle::new().text("x").tensor("0", view);
     refused_pickle(package(no_kwargs(), state), kind, words);
-}
-
-#[test]
-fn the_measure_sees_memory() {
-    PEAK.set(HELD.get());
-    let before = HELD.get();
-    drop(std::hint::black_box(vec![0_u8; 5000]));
-    assert!(PEAK.get() - before >= 5000);
-    assert_eq!(HELD.get(), before);
 }
 
 #[test]

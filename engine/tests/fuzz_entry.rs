@@ -1,10 +1,7 @@
 //! The fuzz targets of `fuzz/`, a few thousand cases each: any bytes, and valid ones that were changed.
 //! Nothing panics, and no claim in them makes us take more memory than they deserve.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
+mod measuring_allocator;
 
 use engine::{
     catalogue::Sha256,
@@ -19,54 +16,18 @@ use engine::{
     scheduler::Cause,
     store::Journal,
 };
+use measuring_allocator::peak_of;
 use proptest::{prelude::*, sample::Index};
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod entry;
 
-/// Counts what this thread holds on the heap, and how much that was at most.
-struct Measuring;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn held(more: isize) {
-    HELD.set(HELD.get() + more);
-    PEAK.set(PEAK.get().max(HELD.get()));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        held(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        held(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        held(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
-
 /// serde sets aside a mebibyte at most for a list that says how long it is.
 const FRUGAL_BYTES: isize = 3 << 20;
 
 fn frugal(entry: impl Fn(&[u8]), bytes: &[u8]) {
-    let before = HELD.get();
-    PEAK.set(before);
-    entry(bytes);
-    let taken = PEAK.get() - before;
+    let ((), taken) = peak_of(|| entry(bytes));
     assert!(taken < FRUGAL_BYTES + 16 * bytes.len() as isize, "{taken} for {}", bytes.len());
 }
 
@@ -107,7 +68,6 @@ fn valid_frames() -> Vec<Vec<u8>> {
         }),
         encode(&FromWorker::SendBlob { sha256, from: 77 }),
         encode(&FromMain::Prepare(order)),
-        encode(&FromMain::Forget),
         encode(&pair(PairProof::Code { share: hash })),
         encode(&pair(PairProof::Ticket { tag: hash })),
         encode(&PairAnswer::Share(hash)),

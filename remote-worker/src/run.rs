@@ -159,12 +159,8 @@ impl AtWork {
     }
 
     fn connect(&mut self, identity: &Identity, bell: &Bell) -> Result<()> {
-        let config = ClientConfig {
-            data_dir: self.folder.dir().to_owned(),
-            identity: identity.clone(),
-            peers: self.peers.clone(),
-            discover: true,
-        };
+        let config =
+            ClientConfig { identity: identity.clone(), peers: self.peers.clone(), discover: true };
         let client = Client::start(config, self.shop.clone())?;
         client.set_wake(bell.waker());
         self.client = Some(client);

@@ -11,7 +11,7 @@ use engine::{
     Error, ErrorKind,
     crew::DeviceId,
     engine::Engine,
-    remote::{Computer, Hub, HubStatus, PairingStage},
+    remote::{Computer, Hub, HubStatus, PairingStage, TICKET_LIFE},
 };
 use stemhive::units;
 
@@ -24,9 +24,6 @@ use super::{
 
 /// How often to look while somebody is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a ticket holds.
-const TICKET_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Shows a code and waits for whoever types it. `yes`: lets it work unasked.
 pub(super) fn pair(store: &StoreArgs, yes: bool) -> Outcome {

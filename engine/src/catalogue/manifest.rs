@@ -9,6 +9,7 @@ use crate::{
     audio::WORK_RATE_HZ,
     error::{Error, ErrorKind, Result},
     model::Stem,
+    protocol::BlobRef,
     store::read_bounded,
 };
 
@@ -83,6 +84,18 @@ pub struct ModelFile {
     pub sha256: Sha256,
     /// The one stem that this net of a bag is for; `None` when it is for all of them.
     pub stem: Option<Stem>,
+}
+
+impl ModelFile {
+    /// What it is known by among computers.
+    pub(crate) fn blob(&self) -> BlobRef {
+        BlobRef { sha256: self.sha256, bytes: self.bytes }
+    }
+
+    /// Whether any of `stems` comes out of it.
+    pub(crate) fn serves(&self, stems: &[Stem]) -> bool {
+        self.stem.is_none_or(|stem| stems.contains(&stem))
+    }
 }
 
 impl Model {

@@ -29,11 +29,8 @@ impl Catalogue {
 
     /// The files that `model` lacks to yield `stems`.
     pub(crate) fn lacks(&self, model: &Model, stems: &[Stem]) -> Vec<BlobRef> {
-        let needed = model.files.iter().filter(|file| file.stem.is_none_or(|s| stems.contains(&s)));
-        needed
-            .filter(|file| !self.is_here(file))
-            .map(|file| BlobRef { sha256: file.sha256, bytes: file.bytes })
-            .collect()
+        let needed = model.files.iter().filter(|file| file.serves(stems));
+        needed.filter(|file| !self.is_here(file)).map(ModelFile::blob).collect()
     }
 
     /// A place for the file `blob`, which may hold its beginning from before. One that the manifest

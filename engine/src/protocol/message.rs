@@ -108,8 +108,6 @@ pub enum FromWorker {
 pub enum FromMain {
     /// Get ready to compute with this model; answered by [`FromWorker::Model`].
     Prepare(ModelOrder),
-    /// You are not paired any more: forget me.
-    Forget,
 }
 
 /// A model as a job wants it.

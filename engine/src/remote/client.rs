@@ -10,7 +10,6 @@ mod shared;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -120,8 +119,6 @@ pub enum ChunkNews {
 
 /// What a worker's client needs.
 pub struct ClientConfig {
-    /// Folder of the list of main PCs.
-    pub data_dir: PathBuf,
     /// This computer's key.
     pub identity: Identity,
     /// The main PCs.

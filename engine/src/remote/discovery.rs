@@ -12,7 +12,7 @@ use std::{
 use if_addrs::Interface;
 use mdns_sd::{Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 
-use super::peers::printable;
+use super::text::printable_name;
 use crate::{
     crew::DeviceId,
     error::{Error, ErrorKind, Result},
@@ -147,7 +147,7 @@ fn has_room(found: &BTreeMap<String, Found>, fullname: &str) -> bool {
 
 /// What is announced.
 fn service(name: &str, port: u16, device: DeviceId) -> Result<ServiceInfo> {
-    let shown = printable(name);
+    let shown = printable_name(name);
     let shown = if shown.is_empty() { "Computer" } else { &shown };
     // A label of DNS has 63 bytes at most.
     let label = &shown[..shown.floor_char_boundary(63)];
@@ -168,7 +168,7 @@ fn read(service: &ResolvedService) -> Option<Found> {
     while let Some(letter) = letters.next() {
         name.push(if letter == '\\' { letters.next()? } else { letter });
     }
-    let name = printable(&name);
+    let name = printable_name(&name);
     let digits = service.get_property_val_str(FINGERPRINT_KEY)?;
     if digits.len() != 16 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

@@ -11,6 +11,7 @@ mod payload;
 mod peers;
 mod runtime;
 mod status;
+mod text;
 mod ticket;
 mod tls;
 mod wire;
@@ -23,7 +24,7 @@ pub use self::{
     discovery::{Announcement, Found, Search, own_addresses},
     hub::{Chosen, Hub, HubConfig},
     identity::{Identity, computer_name},
-    pairing::{join_by_code, join_by_ticket, resolve},
+    pairing::{TICKET_LIFE, join_by_code, join_by_ticket, resolve},
     peers::{MAX_PEERS, Peer, Peers},
     status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
     ticket::{MAX_TICKET_ADDRESSES, Ticket},

@@ -12,7 +12,7 @@ use std::{
 use fs4::FileExt;
 use serde::{Deserialize, Serialize};
 
-use super::About;
+use super::{About, text::printable_name};
 use crate::{
     crew::DeviceId,
     error::{Error, ErrorKind, Result},
@@ -218,21 +218,9 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
 }
 
-/// `name` as it can be shown: at most 24 characters, none of which control the terminal, are not seen
-/// or turn the direction of what follows.
-pub(super) fn printable(name: &str) -> String {
-    const MOST_CHARS: usize = 24;
-    let is_unseen = |c| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let seen = name.trim().chars().filter(|c| !c.is_control() && !is_unseen(*c));
-    seen.take(MOST_CHARS).collect::<String>().trim().to_owned()
-}
-
 /// `name`, shortened and made printable, with a number behind it where another computer has it.
 fn unused_name(peers: &[Peer], name: &str, device: DeviceId) -> String {
-    let clean = printable(name);
+    let clean = printable_name(name);
     let clean = if clean.is_empty() { "Computer" } else { &clean };
     let is_taken = |name: &str| peers.iter().any(|peer| peer.device != device && peer.name == name);
     let numbered = (2..).map(|n| format!("{clean} {n}"));

@@ -92,9 +92,3 @@ pub(super) async fn receive_rest(stream: &mut RecvStream, bytes: u64) -> Result<
         Err(Broken::nonsense("The other computer sent less than it said"))
     }
 }
-
-/// A worker's or main PC's words as they may be shown: one line of at most 200 characters.
-pub(super) fn printable(words: &str) -> String {
-    const MOST_CHARS: usize = 200;
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_CHARS).collect()
-}

@@ -196,12 +196,8 @@ impl Worker {
     }
 
     pub fn start(&mut self) {
-        let config = ClientConfig {
-            data_dir: self.dir.path().into(),
-            identity: self.identity.clone(),
-            peers: self.peers(),
-            discover: false,
-        };
+        let config =
+            ClientConfig { identity: self.identity.clone(), peers: self.peers(), discover: false };
         let workshop = Arc::clone(&self.shop) as Arc<dyn Workshop>;
         self.client = Some(Client::start(config, workshop).unwrap());
     }

@@ -17,7 +17,10 @@ use super::{BlobSink, Prepared, session::Session};
 use crate::{
     error::{Error, ErrorKind},
     protocol::{BlobHead, BlobRef, FromWorker, MAX_NAME_BYTES, ModelOrder, ModelStanding, code},
-    remote::wire::{self, Broken},
+    remote::{
+        text::printable_sentence,
+        wire::{self, Broken},
+    },
 };
 
 /// Least time between two words about how far a transfer is.
@@ -72,7 +75,7 @@ pub(super) async fn prepare_all(session: &Arc<Session>, mut orders: mpsc::Receiv
         let hash = order.hash;
         let standing = match prepare(session, order).await {
             Ok(standing) => standing,
-            Err(Missed::Told(why)) => ModelStanding::Refused { why: wire::printable(&why) },
+            Err(Missed::Told(why)) => ModelStanding::Refused { why: printable_sentence(&why) },
             Err(Missed::Lost) => return,
         };
         if session.words.send(FromWorker::Model { hash, standing }).await.is_err() {

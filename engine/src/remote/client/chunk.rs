@@ -18,6 +18,7 @@ use crate::{
     protocol::{ChunkOrder, ChunkReply, MAX_INPUT_FRAMES, MAX_PAYLOAD_BYTES, Running, code},
     remote::{
         payload,
+        text::printable_sentence,
         wire::{self, Broken},
     },
     scheduler::Cause,
@@ -203,7 +204,7 @@ async fn answer(send: &mut SendStream, ended: ChunkNews, pack: bool) -> Option<S
             }
         }
         ChunkNews::Failed { cause, what } => {
-            let what = wire::printable(&what);
+            let what = printable_sentence(&what);
             (ChunkReply::Failed { cause, what: what.clone() }, Vec::new(), Some(what))
         }
         ChunkNews::Started | ChunkNews::Progress(_) | ChunkNews::Stopped => {

@@ -24,6 +24,7 @@ use crate::{
     protocol::{Answer, FromMain, FromWorker, ModelOrder, Refusal, VERSION, code},
     remote::{
         Peer, runtime,
+        text::printable_name,
         wire::{self, Broken},
     },
 };
@@ -94,7 +95,7 @@ async fn greet(
             Refusal::NotPaired => End::NotPaired,
             Refusal::UpdateNeeded { version, program } => {
                 tracing::warn!(version, ours = VERSION, "a main PC speaks another version");
-                End::UpdateNeeded(wire::printable(&program))
+                End::UpdateNeeded(printable_name(&program))
             }
             Refusal::Nonsense => End::Unreached,
         }),
@@ -145,7 +146,6 @@ async fn work(
                         return Err(Broken::nonsense("Too many models were ordered"));
                     }
                 }
-                FromMain::Forget => return Ok(End::NotPaired),
             }
         }
     };

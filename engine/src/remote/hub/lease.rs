@@ -17,6 +17,7 @@ use crate::{
     protocol::{ChunkOrder, ChunkReply, Encoding, MAX_INPUT_FRAMES, MAX_PAYLOAD_BYTES, code},
     remote::{
         payload,
+        text::printable_sentence,
         wire::{self, Broken},
     },
     scheduler::{Cause, WorkerSpec},
@@ -173,7 +174,7 @@ async fn listen(
                 return Ok(Reply::Done { bytes, hash, took });
             }
             ChunkReply::Failed { cause, what } => {
-                let what = wire::printable(&what);
+                let what = printable_sentence(&what);
                 return Ok(Reply::Failed(cause, Error::new(ErrorKind::Internal, what)));
             }
             ChunkReply::Stopped => return Ok(Reply::Stopped),

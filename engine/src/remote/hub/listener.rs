@@ -26,7 +26,7 @@ use crate::{
     crew::DeviceId,
     error::Result,
     protocol::{ALPN_PAIR, ALPN_WORK, Answer, Hello, MAX_NAME_BYTES, Refusal, VERSION, code},
-    remote::{own_addresses, runtime, tls, wire},
+    remote::{own_addresses, runtime, text::printable_name, tls, wire},
 };
 
 /// Handshakes under way beyond which addresses must prove themselves first.
@@ -173,7 +173,7 @@ async fn admit(
     let refusal = refusal_of(&hello);
     if let Some(refusal) = refusal {
         if matches!(refusal, Refusal::UpdateNeeded { .. }) {
-            shared.turn_away(device, wire::printable(&hello.program));
+            shared.turn_away(device, printable_name(&hello.program));
         }
         // It may be gone already.
         let _ = wire::send(&mut send, &Answer::Refused(refusal)).await;

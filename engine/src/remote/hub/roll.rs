@@ -17,10 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{Separator, Stem},
     protocol::{FromMain, ModelOrder, ModelStanding},
-    remote::{
-        canary,
-        wire::{self, Broken},
-    },
+    remote::{canary, text::printable_sentence, wire::Broken},
     scheduler::WorkerSpec,
     song::Wake,
 };
@@ -230,7 +227,7 @@ async fn prepare(
                 candidate.set(shared, Standing::GettingModel(share));
             }
             Some(ModelStanding::Refused { why }) => {
-                let why = wire::printable(&why);
+                let why = printable_sentence(&why);
                 return Err(Unready::Stands(Standing::Refused { why }));
             }
             None => {}

@@ -24,6 +24,7 @@ use crate::{
     remote::{
         About, Link,
         payload::Meter,
+        text::printable_name,
         wire::{self, Broken},
     },
 };
@@ -228,11 +229,11 @@ pub(super) async fn run(
         device,
         connection: connection.clone(),
         about: About {
-            program: wire::printable(&hello.program),
+            program: printable_name(&hello.program),
             threads: usize::from(hello.threads),
             memory_bytes: hello.memory_bytes,
             cores: f64::from(hello.cores),
-            kernels: wire::printable(&hello.kernels),
+            kernels: printable_name(&hello.kernels),
             models: hello.models,
         },
         meter: Meter::default(),

@@ -24,7 +24,7 @@ use crate::{
         MAX_PAIRING_BYTES, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal, VERSION,
         code,
     },
-    remote::{Identity, MAX_TICKET_ADDRESSES, Pairing, Peer, Peers, Ticket, peers::printable},
+    remote::{Identity, MAX_TICKET_ADDRESSES, Pairing, Peer, Peers, Ticket, text::printable_name},
     song::Wake,
 };
 
@@ -174,7 +174,7 @@ impl PairingDesk {
                 None => Ok(refused(PairRefusal::Busy)),
                 Some(attempt) => {
                     let (device, address) = (channel.worker, connection.remote_address());
-                    let worker = Newcomer { device, name: printable(&hello.name), address };
+                    let worker = Newcomer { device, name: printable_name(&hello.name), address };
                     match hello.proof {
                         PairProof::Code { share } => {
                             by_code(attempt, &mut talk, &channel, share, worker).await

@@ -20,7 +20,7 @@ use crate::{
     protocol::{
         DEFAULT_PORT, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal, VERSION, code,
     },
-    remote::{Identity, Peer, Peers, Ticket, peers::printable},
+    remote::{Identity, Peer, Peers, Ticket, text::printable_name},
 };
 
 /// How long one go at pairing may take.
@@ -176,7 +176,7 @@ async fn talk(
     let hello = |proof| PairHello {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        name: printable(name),
+        name: printable_name(name),
         proof,
     };
     let keys = match secret {
@@ -249,7 +249,7 @@ fn refusal(answer: PairAnswer) -> Error {
                 (ErrorKind::Denied, what, new_ticket.to_owned())
             }
             PairRefusal::UpdateNeeded { version, program } => {
-                let (program, ours) = (printable(&program), env!("CARGO_PKG_VERSION"));
+                let (program, ours) = (printable_name(&program), env!("CARGO_PKG_VERSION"));
                 let what = format!("The main PC has Stemhive {program}, this computer {ours}");
                 let older = if version > VERSION { "this computer" } else { "the main PC" };
                 (ErrorKind::Unsupported, what, format!("Update {older}"))

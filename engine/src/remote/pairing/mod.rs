@@ -19,3 +19,4 @@ mod wire;
 
 pub(super) use desk::PairingDesk;
 pub use join::{join_by_code, join_by_ticket, resolve};
+pub use tickets::TICKET_LIFE;

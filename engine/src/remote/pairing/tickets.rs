@@ -24,7 +24,7 @@ const FILE: &str = "tickets.json";
 const MAX_FILE_BYTES: u64 = 1 << 16;
 
 /// How long a ticket is good.
-pub(super) const TICKET_LIFE: Duration = Duration::from_secs(15 * 60);
+pub const TICKET_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// How long one is remembered, to say that it is too old or was used.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
