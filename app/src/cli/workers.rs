@@ -252,6 +252,7 @@ mod tests {
             addresses: Vec::new(),
             last_seen: None,
             about: None,
+            passed: Vec::new(),
         }
     }
 

@@ -19,6 +19,9 @@ use crate::{
     song::Wake,
 };
 
+/// So many first results of a computer are compared, with each model that it computes with.
+pub const FIRST_CHECKS: u32 = 2;
+
 /// A computer, known by its raw Ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceId(pub [u8; 32]);
@@ -144,9 +147,12 @@ pub trait Member: Send + Sync {
     /// What the scheduler must know of it.
     fn spec(&self) -> WorkerSpec;
 
-    /// Whether enough of what it computed with this model was compared with results of this
-    /// computer and found the same.
-    fn is_proven(&self) -> bool;
+    /// So many of its next results are to be compared with results of this computer before it is
+    /// believed; none once [`FIRST_CHECKS`] of this model were found right, in whatever job.
+    fn checks_left(&self) -> u32;
+
+    /// One of its results was compared with this computer's and found the same.
+    fn passed(&self);
 
     /// Has it compute `task`, until `signal` says otherwise; never waits. `started` is called when it
     /// begins, `ended` exactly once, from any thread. It puts progress into `signal`.

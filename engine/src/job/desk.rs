@@ -31,6 +31,8 @@ pub(super) struct Delivered {
     pub(super) file: PathBuf,
     pub(super) hash: ChunkHash,
     pub(super) took: Duration,
+    /// The other computer it came from.
+    pub(super) by: Option<Arc<dyn Member>>,
 }
 
 pub(super) struct Desk {
@@ -188,7 +190,11 @@ impl Comm for Desk {
 
     fn agree(&self, held: Lease, local: Lease) -> bool {
         let hash = |lease| self.delivered.get(&lease).map(|delivered| delivered.hash);
-        hash(held) == hash(local)
+        let is_right = hash(held) == hash(local);
+        if is_right && let Some(Delivered { by: Some(by), .. }) = self.delivered.get(&held) {
+            by.passed();
+        }
+        is_right
     }
 
     fn accuse(&mut self, worker: WorkerId) {

@@ -260,7 +260,7 @@ impl Driver {
         if !self.withdraw_accused() {
             return;
         }
-        while let Some((lease, Delivered { file, hash, took })) = self.desk.next_to_store() {
+        while let Some((lease, Delivered { file, hash, took, .. })) = self.desk.next_to_store() {
             let chunk = lease.chunk;
             let by = self.ledger.device(lease.worker).map_or(By::Local, By::Computer);
             let committed = Committed { by, compute_secs: took.as_secs_f32(), hash };
@@ -335,7 +335,8 @@ impl Driver {
         let (state, desk) = (&mut self.state, &mut self.desk);
         match ending {
             Ending::Stored { target, hash, took } => {
-                desk.deliver(lease, Delivered { file: target, hash, took });
+                let by = desk.member(worker).cloned();
+                desk.deliver(lease, Delivered { file: target, hash, took, by });
                 state.on_result(desk, now, worker, chunk, attempt);
             }
             Ending::Failed(Cause::Lost, error) if worker != LOCAL => {

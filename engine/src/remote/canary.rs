@@ -7,17 +7,19 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OnceCell, oneshot};
 
 use crate::{
     assemble::ChunkHash,
-    audio::Planar,
+    audio::{Planar, WORK_RATE_HZ},
     crew::{Outcome, Signal, Work, compute},
     error::{Error, ErrorKind, Result},
     local::Pool,
     model::{ChunkInput, ModelInfo, Separator, SongStats},
+    scheduler::MIN_PATIENCE,
     store::{read_bounded, write_atomically},
 };
 
@@ -25,6 +27,9 @@ use crate::{
 const FILE: &str = "test-pieces-1.json";
 
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Longest patience with anybody, whatever it says of itself.
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Most results remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -56,6 +61,37 @@ pub(super) fn piece(model: &ModelInfo) -> ChunkInput {
             rms: 0.125,
             peak: 0.5,
         },
+    }
+}
+
+/// For how long a computer may not get on with its test piece: as with any chunk, see
+/// [`MIN_PATIENCE`], and four times that until it begins, since the way there may be slow.
+pub(super) struct Patience {
+    whole: Duration,
+    seen: (bool, f32),
+    since: Instant,
+}
+
+impl Patience {
+    /// From `now` on, with a computer whose threads come to so many cores.
+    pub(super) fn new(model: &ModelInfo, cores: f64, now: Instant) -> Self {
+        let segment_secs = model.chunks.segment_frames as f64 / f64::from(WORK_RATE_HZ);
+        // Who says that it has none gets as much time as with one.
+        let cores = if cores > 0.0 { cores } else { 1.0 };
+        let expected_secs = model.cost_core_secs_per_sec * segment_secs / cores;
+        let expected = Duration::try_from_secs_f64(expected_secs).unwrap_or(MIN_PATIENCE);
+        let whole = MIN_PATIENCE.max(expected.saturating_mul(4)).min(MOST_PATIENCE);
+        Self { whole, seen: (false, 0.0), since: now }
+    }
+
+    /// Whether it is over now that the computer `has_started` and is so far (0.0..=1.0).
+    pub(super) fn is_over(&mut self, now: Instant, has_started: bool, done: f32) -> bool {
+        if self.seen != (has_started, done) {
+            self.seen = (has_started, done);
+            self.since = now;
+        }
+        let most = if has_started { self.whole } else { self.whole * 4 };
+        now.saturating_duration_since(self.since) > most
     }
 }
 
@@ -164,4 +200,45 @@ fn hash_of(stems: &[Planar]) -> ChunkHash {
         hasher.update(bytemuck::cast_slice::<f32, u8>(samples));
     }
     hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::spectral::Spectral;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn who_does_not_get_on_is_waited_for_half_a_minute_and_longer_before_it_begins() {
+        let now = Instant::now();
+        let mut patience = Patience::new(Spectral::new().info(), 4.0, now);
+        assert!(!patience.is_over(now + secs(119), false, 0.0));
+        assert!(patience.is_over(now + secs(121), false, 0.0));
+        assert!(!patience.is_over(now + secs(122), true, 0.0), "it began");
+        assert!(!patience.is_over(now + secs(151), true, 0.0));
+        assert!(!patience.is_over(now + secs(151), true, 0.1), "it got on");
+        assert!(!patience.is_over(now + secs(181), true, 0.1));
+        assert!(patience.is_over(now + secs(182), true, 0.1));
+    }
+
+    #[test]
+    fn slow_work_gets_four_times_what_is_expected_but_nobody_for_ever() {
+        let now = Instant::now();
+        let mut model = Spectral::new().info().clone();
+        model.chunks.segment_frames = 10 * u64::from(WORK_RATE_HZ);
+        model.cost_core_secs_per_sec = 4.0;
+        let lasts = |model: &ModelInfo, cores| {
+            let mut patience = Patience::new(model, cores, now);
+            patience.is_over(now, true, 0.0);
+            (1..).find(|&n| patience.is_over(now + secs(n), true, 0.0))
+        };
+        assert_eq!(lasts(&model, 2.0), Some(81));
+        assert_eq!(lasts(&model, 0.0), Some(161), "it says that it has no cores");
+        assert_eq!(lasts(&model, 1e-6), Some(3601));
+        model.cost_core_secs_per_sec = f64::NAN;
+        assert_eq!(lasts(&model, 2.0), Some(121));
+    }
 }

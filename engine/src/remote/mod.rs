@@ -25,7 +25,7 @@ pub use self::{
     hub::{Chosen, Hub, HubConfig},
     identity::{Identity, computer_name},
     pairing::{TICKET_LIFE, join_by_code, join_by_ticket, resolve},
-    peers::{MAX_PEERS, Peer, Peers},
+    peers::{MAX_PEERS, Passed, Peer, Peers, Setup},
     status::{About, Computer, HubStatus, Link, Pairing, PairingStage},
     ticket::{MAX_TICKET_ADDRESSES, Ticket},
 };

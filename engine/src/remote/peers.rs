@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, text::printable_name};
 use crate::{
-    crew::DeviceId,
+    crew::{DeviceId, FIRST_CHECKS},
     error::{Error, ErrorKind, Result},
     store::{read_bounded, write_atomically},
 };
@@ -24,6 +24,9 @@ const FILE: &str = "computers.json";
 
 /// Most bytes of that file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Most programs, kernels and models of a computer that are remembered as checked.
+const MAX_SETUPS: usize = 16;
 
 /// Most computers one can be paired with.
 pub const MAX_PEERS: usize = 64;
@@ -54,6 +57,54 @@ pub struct Peer {
     /// What it last said of itself.
     #[serde(default)]
     pub about: Option<About>,
+    /// What of its was compared and found right, the newest last; nothing of one that was wrong.
+    #[serde(default)]
+    pub passed: Vec<Passed>,
+}
+
+/// With what a computer computes. Whoever changes any of it is new to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Version of its program.
+    pub program: String,
+    /// Its SIMD kernels.
+    pub kernels: String,
+    /// The model's hash, see [`crate::model::ModelInfo::hash`].
+    pub model: [u8; 32],
+}
+
+/// Results that were compared with this computer's and found the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// What they were computed with.
+    pub setup: Setup,
+    /// How many; not counted beyond [`FIRST_CHECKS`].
+    pub results: u32,
+}
+
+impl Peer {
+    /// So many results with `setup` are still to be compared before it is believed.
+    pub fn checks_left(&self, setup: &Setup) -> u32 {
+        let passed = self.passed.iter().find(|passed| passed.setup == *setup);
+        FIRST_CHECKS.saturating_sub(passed.map_or(0, |passed| passed.results))
+    }
+
+    /// Another result with `setup` was found right.
+    pub(super) fn pass(&mut self, setup: &Setup) {
+        let at = self.passed.iter().position(|passed| passed.setup == *setup);
+        let before = at.map_or(0, |at| self.passed.remove(at).results);
+        if self.passed.len() >= MAX_SETUPS {
+            self.passed.remove(0);
+        }
+        let results = (before + 1).min(FIRST_CHECKS);
+        self.passed.push(Passed { setup: setup.clone(), results });
+    }
+
+    /// A result was wrong: whatever was right before does not count.
+    pub(super) fn accuse(&mut self, why: String) {
+        self.accused = Some(why);
+        self.passed.clear();
+    }
 }
 
 /// The list of paired computers. Other processes may change the file: [`Self::refresh`] looks.
@@ -135,6 +186,7 @@ impl Peers {
                 addresses,
                 last_seen: None,
                 about: None,
+                passed: Vec::new(),
             };
             peers.push(peer.clone());
             peers.sort_by_key(|peer| peer.letter);
@@ -228,4 +280,51 @@ fn unused_name(peers: &[Peer], name: &str, device: DeviceId) -> String {
         .chain(numbered)
         .find(|name| !is_taken(name))
         .unwrap_or_else(|| clean.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(model: u8) -> Setup {
+        Setup { program: "0.1.0".into(), kernels: "AVX2".into(), model: [model; 32] }
+    }
+
+    #[test]
+    fn what_was_found_right_is_counted_remembered_and_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let device = DeviceId([1; 32]);
+        let left = |setup: &Setup| {
+            Peers::open(dir.path()).unwrap().find(device).unwrap().checks_left(setup)
+        };
+        let peers = Peers::open(dir.path()).unwrap();
+        peers.add(device, "Spare", Vec::new()).unwrap();
+        for checks_left in [1, 0, 0] {
+            peers.change(device, |peer| peer.pass(&setup(1))).unwrap();
+            assert_eq!(left(&setup(1)), checks_left);
+            assert_eq!(left(&setup(2)), FIRST_CHECKS);
+        }
+        for model in 2..100 {
+            peers.change(device, |peer| peer.pass(&setup(model))).unwrap();
+            peers.change(device, |peer| peer.pass(&setup(1))).unwrap();
+        }
+        assert_eq!(left(&setup(1)), 0, "the one in use stays");
+        let peer = peers.find(device).unwrap();
+        assert_eq!(peer.passed.len(), MAX_SETUPS);
+        assert_eq!(peer.checks_left(&setup(99)), 1);
+        peers.change(device, |peer| peer.accuse("It lied".into())).unwrap();
+        assert_eq!(left(&setup(1)), FIRST_CHECKS);
+    }
+
+    #[test]
+    fn a_list_of_an_earlier_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let peers = Peers::open(dir.path()).unwrap();
+        peers.add(DeviceId([1; 32]), "Spare", Vec::new()).unwrap();
+        let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+        let mut list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        list[0].as_object_mut().unwrap().remove("passed").expect("it is written");
+        std::fs::write(dir.path().join(FILE), list.to_string()).unwrap();
+        assert_eq!(Peers::open(dir.path()).unwrap().list()[0].passed, []);
+    }
 }

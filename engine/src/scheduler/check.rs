@@ -50,6 +50,11 @@ impl State {
         self.chunks[chunk].held.map(|lease| lease.worker)
     }
 
+    /// How many results of `worker` were compared and found right, unless another was wrong.
+    pub fn passed(&self, worker: WorkerId) -> u32 {
+        self.known(worker).filter(|worker| !worker.is_accused).map_or(0, |worker| worker.passed)
+    }
+
     pub(super) fn is_local(&self, id: WorkerId) -> bool {
         self.workers.get(&id).is_some_and(|worker| worker.spec.local)
     }

@@ -83,8 +83,8 @@ pub trait Comm {
     fn store(&mut self, lease: Lease);
     /// Throw this result away; another one was first.
     fn discard(&mut self, lease: Lease);
-    /// Whether these two results of a chunk are the same samples; both are kept until each is
-    /// stored or thrown away.
+    /// Whether these two results of a chunk are the same samples; asked once. Both are kept until
+    /// each is stored or thrown away.
     fn agree(&self, held: Lease, local: Lease) -> bool;
     /// The worker gave a wrong result: whatever was committed from it is to be withdrawn, answered by
     /// [`State::on_withdrawn`].

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "the tests and the table of figures use some of it")]
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,8 +15,8 @@ use engine::{
     Error, ErrorKind,
     assemble::write_chunk,
     crew::{
-        ChunkTask, Crew, DeviceId, Ending, Member, Outcome, Present, Signal, Standing, Work,
-        compute,
+        ChunkTask, Crew, DeviceId, Ending, FIRST_CHECKS, Member, Outcome, Present, Signal,
+        Standing, Work, compute,
     },
     model::Progress,
     scheduler::{Cause, WorkerSpec},
@@ -48,6 +49,8 @@ pub struct FakeCrew {
     computers: Mutex<Vec<Present>>,
     watchers: Arc<Mutex<Vec<(usize, Wake)>>>,
     count: AtomicUsize,
+    /// Results of each computer that were compared and found right.
+    passed: Mutex<BTreeMap<usize, u32>>,
     proven: AtomicBool,
     pub accused: Mutex<Vec<DeviceId>>,
     /// Callbacks of connections that vanished.
@@ -65,6 +68,7 @@ impl FakeCrew {
             computers: Mutex::default(),
             watchers: Arc::default(),
             count: AtomicUsize::new(0),
+            passed: Mutex::default(),
             proven: AtomicBool::new(false),
             accused: Mutex::default(),
             never: Mutex::default(),
@@ -74,6 +78,11 @@ impl FakeCrew {
     /// Those that join from now on were compared often enough.
     pub fn prove(&self) {
         self.proven.store(true, Ordering::SeqCst);
+    }
+
+    /// Results of computer `letter` that were compared and found right.
+    pub fn passed(&self, letter: usize) -> u32 {
+        self.passed.lock().unwrap().get(&letter).copied().unwrap_or(0)
     }
 
     /// Computer `letter` joins, or joins again with another connection.
@@ -146,6 +155,7 @@ impl Crew for FakeCrew {
 
 /// A computer with a thread per slot.
 struct FakeMember {
+    letter: usize,
     slots: usize,
     proven: bool,
     crew: Weak<FakeCrew>,
@@ -160,6 +170,7 @@ impl FakeMember {
     fn start(crew: &Arc<FakeCrew>, letter: usize, slots: usize, temper: Temper) -> Arc<dyn Member> {
         let (orders, inbox) = bounded(slots + 1);
         let member = Arc::new(Self {
+            letter,
             slots,
             proven: crew.proven.load(Ordering::SeqCst),
             crew: Arc::downgrade(crew),
@@ -269,8 +280,16 @@ impl Member for FakeMember {
         }
     }
 
-    fn is_proven(&self) -> bool {
-        self.proven
+    fn checks_left(&self) -> u32 {
+        let passed = |crew: Arc<FakeCrew>| crew.passed(self.letter);
+        let passed = self.crew.upgrade().map_or(0, passed);
+        if self.proven { 0 } else { FIRST_CHECKS.saturating_sub(passed) }
+    }
+
+    fn passed(&self) {
+        if let Some(crew) = self.crew.upgrade() {
+            *crew.passed.lock().unwrap().entry(self.letter).or_default() += 1;
+        }
     }
 
     fn compute(&self, task: ChunkTask, signal: Arc<Signal>, started: Started, ended: Ended) {

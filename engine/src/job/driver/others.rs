@@ -23,9 +23,6 @@ use crate::{
 /// The roll is asked for so often although nobody poked.
 const ROLL_EVERY: Duration = Duration::from_secs(1);
 
-/// So many first results of a computer that is not proven are compared.
-const FIRST_CHECKS: u32 = 2;
-
 /// The crew as the driver asks it.
 pub(super) struct Others {
     crew: Arc<dyn Crew>,
@@ -118,7 +115,7 @@ impl Driver {
                     self.lose(id);
                 }
                 // All this before it joins, for it is given chunks at once.
-                let first = if member.is_proven() { 0 } else { FIRST_CHECKS };
+                let first = self.state.passed(id) + member.checks_left();
                 self.state.on_scrutiny(id, Scrutiny { first, seed: seed(present.device) });
                 self.desk.add_member(id, Arc::clone(&member));
                 let now = self.epoch.elapsed();

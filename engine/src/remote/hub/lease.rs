@@ -11,12 +11,12 @@ use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
 use super::session::Session;
 use crate::{
     assemble::ChunkHash,
-    crew::{ChunkTask, Ending, Member, Signal},
+    crew::{ChunkTask, DeviceId, Ending, FIRST_CHECKS, Member, Signal},
     error::{Error, ErrorKind},
     model::{ChunkInput, Progress},
     protocol::{ChunkOrder, ChunkReply, Encoding, MAX_INPUT_FRAMES, MAX_PAYLOAD_BYTES, code},
     remote::{
-        payload,
+        Peers, Setup, payload,
         text::printable_sentence,
         wire::{self, Broken},
     },
@@ -195,6 +195,9 @@ pub(super) struct RemoteMember {
     pub(super) session: Weak<Session>,
     pub(super) spec: WorkerSpec,
     pub(super) runtime: Handle,
+    pub(super) peers: Peers,
+    pub(super) device: DeviceId,
+    pub(super) setup: Setup,
 }
 
 impl Member for RemoteMember {
@@ -202,9 +205,17 @@ impl Member for RemoteMember {
         self.spec
     }
 
-    /// The hub compares the test piece only; a job counts what it compared itself.
-    fn is_proven(&self) -> bool {
-        false
+    fn checks_left(&self) -> u32 {
+        self.peers.find(self.device).map_or(FIRST_CHECKS, |peer| peer.checks_left(&self.setup))
+    }
+
+    fn passed(&self) {
+        if self.checks_left() == 0 {
+            return;
+        }
+        if let Err(error) = self.peers.change(self.device, |peer| peer.pass(&self.setup)) {
+            tracing::warn!(%error, "a computer that was right is checked again in the next job");
+        }
     }
 
     fn compute(

@@ -1,6 +1,12 @@
 //! The crew: who of the paired computers can do some work, and getting those ready that could.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use tokio::{task::spawn_blocking, time::sleep};
 
@@ -17,13 +23,16 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{Separator, Stem},
     protocol::{FromMain, ModelOrder, ModelStanding},
-    remote::{canary, text::printable_sentence, wire::Broken},
+    remote::{Setup, canary, text::printable_sentence, wire::Broken},
     scheduler::WorkerSpec,
     song::Wake,
 };
 
 /// After a test piece was handed back.
-const TRY_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a test piece gets on.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a worker gets ready for: the model's hash and the stems.
 pub(super) type WorkKey = ([u8; 32], Arc<[usize]>);
@@ -89,7 +98,7 @@ impl Crew for Roll {
 
     fn accuse(&self, device: DeviceId, work: &Work) {
         let why = format!("What it computed with “{}” was wrong", work.model.title);
-        if let Err(error) = self.shared.peers.change(device, |peer| peer.accused = Some(why)) {
+        if let Err(error) = self.shared.peers.change(device, |peer| peer.accuse(why)) {
             tracing::warn!(%error, "a computer that was wrong is used again after the next start");
         }
         self.shared.changed();
@@ -176,8 +185,18 @@ async fn get_ready(
     let expected_secs_per_frame =
         took.as_secs_f64() * crowd as f64 / (segment_frames as f64).max(1.0);
     let spec = WorkerSpec { slots, local: false, shares_threads, expected_secs_per_frame };
-    let member =
-        RemoteMember { session: Arc::downgrade(session), spec, runtime: shared.runtime.clone() };
+    let member = RemoteMember {
+        session: Arc::downgrade(session),
+        spec,
+        runtime: shared.runtime.clone(),
+        peers: shared.peers.clone(),
+        device: session.device,
+        setup: Setup {
+            program: session.about.program.clone(),
+            kernels: session.about.kernels.clone(),
+            model: work.model.hash,
+        },
+    };
     *candidate.state() = (Standing::Ready, Some(Arc::new(member)));
     shared.changed();
     Ok(())
@@ -236,14 +255,27 @@ async fn prepare(
 }
 
 /// Has the worker compute the test piece: the result's hash, and how long it took.
-async fn test(session: &Session, work: &Work) -> Result<(ChunkHash, std::time::Duration), Unready> {
+async fn test(session: &Session, work: &Work) -> Result<(ChunkHash, Duration), Unready> {
     loop {
         session.ready().await;
         let (model, keep) = (Arc::clone(&work.model), Arc::clone(&work.keep));
         let parcel =
             spawn_blocking(move || Parcel::new(model.hash, &keep, &canary::piece(&model), false));
         let parcel = parcel.await.map_err(|_| Broken::Lost)?.map_err(|e| Unready::refused(&e))?;
-        match exchange(session, parcel, &Signal::default(), || {}).await? {
+        let (signal, started) = (Signal::default(), AtomicBool::new(false));
+        let exchange = exchange(session, parcel, &signal, || started.store(true, Relaxed));
+        tokio::pin!(exchange);
+        let reply = tokio::select! {
+            reply = &mut exchange => reply?,
+            () = until_stuck(session, work, &signal, &started) => {
+                signal.cancel();
+                // Not to be had any more, whatever it says.
+                let _ = exchange.await;
+                let why = "It did not get on with the test piece".to_owned();
+                return Err(Unready::Stands(Standing::SetAside { left: None, why }));
+            }
+        };
+        match reply {
             Reply::Done { bytes, took, .. } => return Ok((blake3::hash(&bytes).into(), took)),
             Reply::Failed(_, error) => {
                 let why = format!("It failed on the test piece: {}", error.what);
@@ -251,5 +283,13 @@ async fn test(session: &Session, work: &Work) -> Result<(ChunkHash, std::time::D
             }
             Reply::Stopped => sleep(TRY_AGAIN_AFTER).await,
         }
+    }
+}
+
+/// Until a worker has not got on with its test piece for too long.
+async fn until_stuck(session: &Session, work: &Work, signal: &Signal, started: &AtomicBool) {
+    let mut patience = canary::Patience::new(&work.model, session.about.cores, Instant::now());
+    while !patience.is_over(Instant::now(), started.load(Relaxed), signal.done()) {
+        sleep(LOOK_EVERY).await;
     }
 }
