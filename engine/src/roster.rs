@@ -266,3 +266,69 @@ fn profile_of(model: &Model) -> Profile {
         weights_hash: model.weights_hash(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Manifest, Network};
+
+    /// Files of a model, by the stem they are for, and a roster that has them.
+    fn roster(stems: &[Option<Stem>]) -> (tempfile::TempDir, Vec<BlobRef>, Roster) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut list = MODEL.to_owned();
+        std::fs::create_dir(dir.path().join("models")).unwrap();
+        let files = stems.iter().zip(1..).map(|(stem, length)| {
+            let content = vec![7; length];
+            let blob = BlobRef { sha256: Sha256::of(&content), bytes: length as u64 };
+            std::fs::write(dir.path().join(format!("models/net{length}.th")), content).unwrap();
+            list += &format!(
+                "[[model.file]]\nurl = \"http://localhost/net{length}.th\"\nbytes = {length}\n\
+                 sha256 = \"{}\"\n",
+                blob.sha256
+            );
+            if let Some(stem) = stem {
+                list += &format!("stem = \"{}\"\n", stem.name());
+            }
+            blob
+        });
+        let files = files.collect();
+        let manifest = Manifest::parse(&list).unwrap();
+        let catalogue = Catalogue::new(dir.path(), manifest, Network::default(), Vec::new());
+        (dir, files, Roster::new(model::built_in(), catalogue))
+    }
+
+    const MODEL: &str = "[[model]]\nname = \"bag\"\ntitle = \"Bag\"\ndescription = \"d\"\n\
+        quality = \"q\"\nstems = [\"drums\", \"bass\", \"other\", \"vocals\"]\n\
+        segment_frames = 44100\narchitecture = \"htdemucs\"\nlicence = \"l\"\n\
+        cost_core_secs_per_sec = 1.0\nweights_bytes = 1\nmemory_bytes_per_chunk = 1\n";
+
+    #[test]
+    fn of_a_bag_only_the_nets_that_the_wanted_stems_need_are_sent() {
+        use Stem::{Bass, Drums, Other, Vocals};
+        let (dir, files, roster) = roster(&[Some(Drums), Some(Bass), Some(Other), Some(Vocals)]);
+        let sent = |wanted: &[Stem]| {
+            let blobs = roster.blobs("bag", wanted).unwrap();
+            for (blob, path) in &blobs {
+                assert_eq!(path.parent().unwrap(), dir.path().join("models"));
+                assert_eq!(Sha256::of(&std::fs::read(path).unwrap()), blob.sha256);
+            }
+            blobs.into_iter().map(|(blob, _)| blob).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(&[Vocals]), [files[3]]);
+        assert_eq!(sent(&[Vocals, Drums]), [files[0], files[3]], "in the order of the manifest");
+        assert_eq!(sent(&[Drums, Bass, Other, Vocals]), files);
+        assert_eq!(sent(&[]), []);
+        assert_eq!(roster.blobs("spectral", &[Vocals]).unwrap(), [], "part of the program");
+    }
+
+    #[test]
+    fn nets_that_are_for_all_stems_are_sent_with_each() {
+        let (_dir, files, roster) = roster(&[None, Some(Stem::Bass)]);
+        let sent = |wanted: &[Stem]| {
+            let blobs = roster.blobs("bag", wanted).unwrap();
+            blobs.into_iter().map(|(blob, _)| blob).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(&[Stem::Vocals]), [files[0]]);
+        assert_eq!(sent(&[Stem::Bass]), files);
+    }
+}
