@@ -174,6 +174,28 @@ fn a_computer_that_computes_otherwise_is_not_used() {
     assert!(main.present(&worker, &work).unwrap().member.is_none());
 }
 
+/// `cargo test --workspace --test remote_work -- --ignored`
+#[test]
+#[ignore = "takes half a minute"]
+fn who_does_not_get_on_with_its_test_piece_is_set_aside() {
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
+    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
+    let here = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+    worker.start();
+    let work = work(here.as_ref());
+    main.wait_standing(&worker, &work, |standing| {
+        matches!(standing, Standing::SetAside { left: None, .. })
+    });
+    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
+    gate.open(1);
+    main.hub().try_again(worker.identity.device()).unwrap();
+    main.member(&worker, &work);
+}
+
 #[test]
 fn a_model_that_is_not_there_is_refused_by_name() {
     let separator = test_separator();

@@ -13,7 +13,7 @@ use engine::{
     remote::{Prepared, Workshop},
 };
 use rig::{MainPc, Ordered, chunk_order, computed_here, input, shop_config};
-use small_disk::{run_on_small_disk, small_disk};
+use small_disk::{fill_disk, run_on_small_disk, small_disk};
 use stemhive_worker::{
     log::Log,
     shop::{Allowed, Shop},
@@ -158,10 +158,45 @@ fn on_a_small_disk() {
     let error = shop.receive(&main.blob).err().unwrap();
     assert_eq!(error.kind, ErrorKind::DiskFull);
     assert!(error.advice.unwrap().contains("models"));
+    assert_eq!(half_files(&disk), Vec::<String>::new());
+}
+
+/// What came of files and is not whole.
+fn half_files(dir: &std::path::Path) -> Vec<String> {
+    let there = std::fs::read_dir(dir.join("models/incoming")).unwrap().flatten();
+    let names = there.map(|file| file.file_name().into_string().unwrap());
+    names.filter(|name| !name.ends_with(".lock")).collect()
 }
 
 #[test]
 fn a_file_for_which_there_is_no_room_does_not_begin_to_come() {
     // Some is always left free, more than this disk has.
     run_on_small_disk("on_a_small_disk", "32m");
+}
+
+#[test]
+fn on_a_disk_that_others_fill() {
+    let Some(disk) = small_disk() else { return };
+    let main = MainPc::new();
+    let shop = shop_with(&disk, &main, true);
+    shop.prepare(&main.order());
+    let content = main.content();
+    let mut sink = shop.receive(&main.blob).unwrap();
+    sink.write(&content[..100_000]).unwrap();
+    fill_disk(&disk.join("filler"), 50_000);
+    assert_eq!(sink.write(&content[100_000..]).unwrap_err().kind, ErrorKind::DiskFull);
+    drop(sink);
+    assert_eq!(half_files(&disk), Vec::<String>::new());
+    // With room it comes from the beginning.
+    std::fs::remove_file(disk.join("filler")).unwrap();
+    let mut sink = shop.receive(&main.blob).unwrap();
+    assert_eq!(sink.have_bytes(), 0);
+    sink.write(&content).unwrap();
+    sink.finish().unwrap();
+    assert_eq!(shop.prepare(&main.order()), Prepared::Ready { slots: 1 });
+}
+
+#[test]
+fn a_file_that_fills_the_disk_leaves_nothing_behind() {
+    run_on_small_disk("on_a_disk_that_others_fill", "80m");
 }

@@ -2,6 +2,7 @@
 //! progress while Ctrl-C stays possible.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,8 +11,9 @@ use std::{
 use engine::{
     Error, ErrorKind,
     audio::WORK_RATE_HZ,
+    crew::Standing,
     engine::{Engine, SeparateOptions},
-    job::{ChunkState, JobHandle, JobPhase, JobStatus},
+    job::{ChunkState, JobHandle, JobPhase, JobStatus, WorkerActivity},
     model::Stem,
     song::{Song, SongState},
 };
@@ -194,6 +196,8 @@ impl Context {
 struct News {
     told: Vec<bool>,
     first_audio_told: bool,
+    /// Computers, by letter, of which it was told why they do not help.
+    absent_told: BTreeSet<usize>,
 }
 
 impl News {
@@ -207,7 +211,7 @@ impl News {
         if pieces > 0 {
             reporter.event("resumed", json!({ "pieces": pieces, "of": told.len() }));
         }
-        Self { told, first_audio_told: false }
+        Self { told, first_audio_told: false, absent_told: BTreeSet::new() }
     }
 
     fn tell(&mut self, status: &JobStatus, reporter: &Reporter) {
@@ -228,6 +232,24 @@ impl News {
             self.first_audio_told = true;
             reporter.event("first_audio", json!({ "secs": first.as_secs_f64() }));
         }
+        for worker in &status.workers {
+            if let WorkerActivity::Absent(standing) = &worker.activity
+                && let Some(why) = why_not(standing)
+                && self.absent_told.insert(worker.letter)
+            {
+                reporter.note(&format!("{} does not help: {why}", worker.name));
+            }
+        }
+    }
+}
+
+/// Why a computer that is there is not used, where that most likely lasts.
+fn why_not(standing: &Standing) -> Option<&str> {
+    match standing {
+        Standing::Refused { why } | Standing::SetAside { why, .. } => Some(why),
+        Standing::Differs => Some("its test piece came out otherwise than here"),
+        Standing::UpdateNeeded { .. } => Some("its program is of another version"),
+        _ => None,
     }
 }
 

@@ -55,7 +55,11 @@ impl Catalogue {
         });
         let claim = self.folder.claim(&file.name)?;
         let part = Part::open(&self.folder, &file, |_| Ok(()))?;
-        self.folder.require_room(blob.bytes - part.bytes)?;
+        if let Err(error) = self.folder.require_room(blob.bytes - part.bytes) {
+            // What came before only takes room that nobody has.
+            let _ = self.folder.drop_part(&file.name);
+            return Err(error);
+        }
         Ok(Receiving { catalogue: Arc::clone(self), part, is_listed, _claim: claim })
     }
 
@@ -99,7 +103,12 @@ impl BlobSink for Receiving {
             let what = "More bytes of a model's file came than it has";
             return Err(Error::new(ErrorKind::Damaged, what).kept("What came was thrown away"));
         }
-        self.part.append(bytes)
+        self.part.append(bytes).inspect_err(|error| {
+            if error.kind == ErrorKind::DiskFull {
+                // Others need the room more than a beginning that may never be gone on with.
+                let _ = self.catalogue.folder.drop_part(&self.part.file().name);
+            }
+        })
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Disks so small that they fill up, for tests of what happens then.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -42,10 +43,9 @@ pub(crate) fn run_on_small_disk(test: &str, size: &str) {
 
 /// Fills the disk that `path` is on, but for `free_bytes`, with a file there.
 #[allow(dead_code, reason = "some tests fill it by what they test")]
-pub(crate) fn fill_disk(path: &Path, free_bytes: usize) {
-    let mut size = 64 << 10;
-    while std::fs::write(path, vec![1; size]).is_ok() {
-        size += 64 << 10;
-    }
-    std::fs::write(path, vec![1; size - free_bytes]).unwrap();
+pub(crate) fn fill_disk(path: &Path, free_bytes: u64) {
+    let mut file = std::fs::File::create(path).unwrap();
+    while file.write_all(&[1; 64 << 10]).is_ok() {}
+    let full_bytes = file.metadata().unwrap().len();
+    file.set_len(full_bytes - free_bytes).unwrap();
 }

@@ -10,11 +10,17 @@ use std::{
         Mutex,
         atomic::{AtomicU16, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use integration_tests::{stemhive_path, stemhive_worker_path, synthetic_song, write_wav};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::clock::Clock;
+
+/// Longest wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A song that keeps two slow threads busy for a while.
 pub(crate) fn song(dir: &Path, secs: usize) -> PathBuf {
@@ -24,7 +30,7 @@ pub(crate) fn song(dir: &Path, secs: usize) -> PathBuf {
 }
 
 /// The files a separation wrote, by name.
-fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
+pub(crate) fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
     std::fs::read_dir(dir)
         .expect("the stems are there")
         .map(|entry| {
@@ -53,12 +59,12 @@ fn stems_alone(secs: usize) -> BTreeMap<String, blake3::Hash> {
 
 /// Separates songs with `workers`, longer and longer ones, until they had part in it, which cannot be
 /// known beforehand: `meanwhile` is called once one of them has done a piece. The stems must be
-/// those of one computer alone.
+/// those of one computer alone. What was told of the song that they had part in.
 pub(crate) fn separates_as_alone<const N: usize>(
     main: &MainPc,
     mut workers: [&mut Worker; N],
-    mut meanwhile: impl FnMut(&mut [&mut Worker; N]),
-) {
+    mut meanwhile: impl FnMut(&mut Job, &mut [&mut Worker; N]),
+) -> Value {
     for secs in [60, 240, 960] {
         let alone = stems_alone(secs);
         let song = song(main.dir(), secs);
@@ -67,14 +73,14 @@ pub(crate) fn separates_as_alone<const N: usize>(
         workers.iter_mut().for_each(|worker| worker.run());
         let helped = job.wait_for_piece_elsewhere();
         if helped {
-            meanwhile(&mut workers);
+            meanwhile(&mut job, &mut workers);
         }
         let done = job.finish();
         let together = stems(&main.path("together").join(format!("song-{secs}")));
         main.forget_songs();
         assert_eq!(together, alone, "{done}");
         if helped {
-            return;
+            return done;
         }
     }
     panic!("the workers never got a piece");
@@ -105,6 +111,7 @@ pub(crate) struct MainPc {
     home: TempDir,
     port: u16,
     namespace: Option<String>,
+    clock: Option<Clock>,
 }
 
 impl MainPc {
@@ -115,7 +122,16 @@ impl MainPc {
     /// One in a network namespace.
     pub(crate) fn new_in(namespace: Option<&str>) -> Self {
         let home = tempfile::tempdir().expect("a folder");
-        Self { home, port: free_port(), namespace: namespace.map(str::to_owned) }
+        Self { home, port: free_port(), namespace: namespace.map(str::to_owned), clock: None }
+    }
+
+    /// One whose clock can be set.
+    pub(crate) fn with_clock(clock: Clock) -> Self {
+        Self { clock: Some(clock), ..Self::new() }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("it has one")
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -136,6 +152,7 @@ impl MainPc {
             .env("STEMHIVE_DATA", self.path("data"))
             .env("STEMHIVE_PORT", self.port.to_string())
             .env_remove("STEMHIVE_MODEL_LIST")
+            .envs(self.clock.iter().flat_map(Clock::environment))
             .stdin(Stdio::null());
         command
     }
@@ -157,8 +174,8 @@ impl MainPc {
 
     /// Begins to separate.
     pub(crate) fn separate(&self, song: &Path, output: &Path, args: &[&str]) -> Job {
-        let mut child = self
-            .stemhive()
+        let mut command = self.stemhive();
+        command
             .arg("separate")
             .arg(song)
             .arg("--output")
@@ -166,22 +183,64 @@ impl MainPc {
             .args(["--json", "--threads", "1", "--overwrite"])
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::piped());
+        let (child, lines) = Job::begin(&mut command);
+        Job { command, child, lines, done: None, pieces_elsewhere: 0 }
+    }
+
+    /// Listens for workers until one is connected.
+    pub(crate) fn wait_for(&self, worker: &Worker) {
+        let mut listening = self
+            .stemhive()
+            .args(["workers", "pair", "--yes"])
+            .stdout(Stdio::null())
             .spawn()
             .expect("stemhive starts");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        Job { child, lines, done: None }
+        let begun = Instant::now();
+        while !worker.is_connected() {
+            assert!(begun.elapsed() < PATIENCE, "the worker does not come back");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        end(&mut listening);
     }
 }
 
 /// A separation under way.
 pub(crate) struct Job {
+    command: Command,
     child: Child,
     lines: BufReader<ChildStdout>,
     done: Option<Value>,
+    /// Of those, as it last told.
+    pieces_elsewhere: u64,
 }
 
 impl Job {
+    fn begin(command: &mut Command) -> (Child, BufReader<ChildStdout>) {
+        let mut child = command.spawn().expect("stemhive starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        (child, lines)
+    }
+
+    /// As if the power failed, and came back.
+    pub(crate) fn kill_and_begin_again(&mut self) {
+        end(&mut self.child);
+        (self.child, self.lines) = Self::begin(&mut self.command);
+        self.done = None;
+    }
+
+    /// As if the computer hung for a while.
+    pub(crate) fn freeze_for(&self, time: Duration) {
+        let signal = |name: &str| {
+            let pid = self.child.id().to_string();
+            let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+            assert!(sent.success());
+        };
+        signal("-STOP");
+        std::thread::sleep(time);
+        signal("-CONT");
+    }
+
     /// The next thing it tells; none at its end.
     fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
@@ -193,14 +252,26 @@ impl Job {
         if value["event"] == "done" {
             self.done = Some(value.clone());
         }
+        self.pieces_elsewhere = self.pieces_elsewhere.max(pieces_elsewhere(&value));
         Some(value)
     }
 
     /// Waits until another computer did a piece; whether one did before the end.
     pub(crate) fn wait_for_piece_elsewhere(&mut self) -> bool {
+        let before = self.pieces_elsewhere;
+        self.wait_for(|_| false, |job| job.pieces_elsewhere > before)
+    }
+
+    /// Waits until it notes something in which there is `text`; whether it did before the end.
+    pub(crate) fn wait_for_note(&mut self, text: &str) -> bool {
+        let is_it = |value: &Value| value["text"].as_str().is_some_and(|said| said.contains(text));
+        self.wait_for(|value| value["event"] == "note" && is_it(value), |_| false)
+    }
+
+    fn wait_for(&mut self, told: impl Fn(&Value) -> bool, stands: impl Fn(&Self) -> bool) -> bool {
         while self.done.is_none() {
             let Some(value) = self.next() else { return false };
-            if pieces_elsewhere(&value) > 0 {
+            if told(&value) || stands(self) {
                 return true;
             }
         }
@@ -237,14 +308,34 @@ pub(crate) struct Worker {
     home: TempDir,
     name: String,
     namespace: Option<String>,
+    clock: Option<Clock>,
     running: Option<Child>,
 }
 
 impl Worker {
     fn new(name: &str, namespace: Option<&str>) -> Self {
-        let home = tempfile::tempdir().expect("a folder");
+        Self::at_home(name, namespace, tempfile::tempdir().expect("a folder"))
+    }
+
+    fn at_home(name: &str, namespace: Option<&str>, home: TempDir) -> Self {
         let namespace = namespace.map(str::to_owned);
-        Self { home, name: name.into(), namespace, running: None }
+        Self { home, name: name.into(), namespace, clock: None, running: None }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("it has one")
+    }
+
+    /// Whether it is connected to a main PC.
+    fn is_connected(&self) -> bool {
+        let output = self.command().args(["status", "--json"]).output().expect("it runs");
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let mains = status["worker"]["mains"].as_array();
+        mains.is_some_and(|mains| mains.iter().any(|main| main["state"] == "connected"))
     }
 
     pub(crate) fn command(&self) -> Command {
@@ -253,6 +344,7 @@ impl Worker {
             .current_dir(self.home.path())
             .env("HOME", self.home.path())
             .env("STEMHIVE_WORKER_DATA_DIR", self.home.path().join("data"))
+            .envs(self.clock.iter().flat_map(Clock::environment))
             .stdin(Stdio::null());
         command
     }
@@ -265,6 +357,41 @@ impl Worker {
     /// The same in a network namespace.
     pub(crate) fn paired_in(main: &MainPc, name: &str, namespace: Option<&str>) -> Self {
         let worker = Self::new(name, namespace);
+        worker.pair_by_ticket(main, |_| {});
+        worker
+    }
+
+    /// The same with a clock that can be set.
+    pub(crate) fn paired_with_clock(main: &MainPc, name: &str, clock: Clock) -> Self {
+        let mut worker = Self::new(name, None);
+        worker.clock = Some(clock);
+        worker.pair_by_ticket(main, |_| {});
+        worker
+    }
+
+    /// Paired by a ticket that was first tried when it was no good: after the main PC's clock jumped
+    /// by so many seconds.
+    pub(crate) fn paired_after_jump(main: &MainPc, name: &str, jump_secs: i64) -> Self {
+        let worker = Self::new(name, None);
+        worker.pair_by_ticket(main, |ticket| {
+            main.clock().jump(jump_secs);
+            let tried = worker.try_join(&["--ticket"], ticket);
+            assert!(tried.is_err(), "the ticket was good {jump_secs} s off");
+            main.clock().jump(0);
+        });
+        worker
+    }
+
+    /// The same with its home on the disk that `dir` is on.
+    pub(crate) fn paired_on_disk(main: &MainPc, name: &str, dir: &Path) -> Self {
+        let home = tempfile::tempdir_in(dir).expect("a folder");
+        let worker = Self::at_home(name, None, home);
+        worker.pair_by_ticket(main, |_| {});
+        worker
+    }
+
+    /// Pairs; `meanwhile` is given the ticket before it is used.
+    fn pair_by_ticket(&self, main: &MainPc, meanwhile: impl FnOnce(&str)) {
         let mut waiting = main
             .stemhive()
             .args(["workers", "ticket", "--yes"])
@@ -277,11 +404,11 @@ impl Worker {
             ticket.clear();
             assert!(lines.read_line(&mut ticket).expect("readable lines") > 0, "a ticket");
         }
-        worker.join(&["--ticket"], &ticket);
+        meanwhile(&ticket);
+        self.join(&["--ticket"], &ticket);
         // It may go on to tell that the ticket was used.
         let _ = std::io::copy(&mut lines, &mut std::io::sink());
         assert!(waiting.wait().expect("our child").success());
-        worker
     }
 
     /// Paired by `stemhive workers pair` and the code it shows.
@@ -308,7 +435,13 @@ impl Worker {
         worker
     }
 
+    #[track_caller]
     fn join(&self, args: &[&str], input: &str) {
+        self.try_join(args, input).unwrap_or_else(|said| panic!("joining failed: {said}"));
+    }
+
+    /// What it said if it failed.
+    fn try_join(&self, args: &[&str], input: &str) -> Result<(), String> {
         let mut child = self
             .command()
             .args(["join", "--name", &self.name])
@@ -324,7 +457,7 @@ impl Worker {
         let output = child.wait_with_output().expect("our child");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "joining failed: {said}{errors}");
+        if output.status.success() { Ok(()) } else { Err(format!("{said}{errors}")) }
     }
 
     /// Starts to work, anew if need be, whatever anybody does on this computer.

@@ -88,19 +88,19 @@ fn a_slow_link_carries_the_same_samples() {
     let Some((lab, main, mut worker)) = joined("s") else { return };
     lab.slow_down(0, "cable", "100mbit");
     lab.slow_down(1, "cable", "100mbit");
-    separates_as_alone(&main, [&mut worker], |_| {});
+    separates_as_alone(&main, [&mut worker], |_, _| {});
 }
 
 #[test]
 fn a_cable_that_is_pulled_out_and_put_back_loses_nothing() {
     let Some((lab, main, mut worker)) = joined("c") else { return };
     let link = ["-n", lab.names[1].as_str(), "link", "set", "cable"];
-    separates_as_alone(&main, [&mut worker], |_| {
+    separates_as_alone(&main, [&mut worker], |_, _| {
         lab.must(&[link.as_slice(), &["down"]].concat());
     });
     lab.must(&[link.as_slice(), &["up"]].concat());
     // And helps again.
-    separates_as_alone(&main, [&mut worker], |_| {});
+    separates_as_alone(&main, [&mut worker], |_, _| {});
 }
 
 #[test]
@@ -120,5 +120,5 @@ fn a_worker_behind_a_router_that_hides_it_helps() {
     lab.run_in(2, &["nft", "add", "rule", "ip", "nat", "out", "oifname", "outside", "masquerade"]);
     let main = MainPc::new_in(Some(&lab.names[0]));
     let mut worker = Worker::paired_in(&main, "Studio-PC", Some(&lab.names[1]));
-    separates_as_alone(&main, [&mut worker], |_| {});
+    separates_as_alone(&main, [&mut worker], |_, _| {});
 }
