@@ -1,6 +1,8 @@
 //! The main PC's side: listens for paired workers, keeps their connections, and offers them to jobs
 //! as a [`Crew`].
 
+#[cfg(test)]
+mod hostile;
 mod lease;
 mod listener;
 mod roll;
