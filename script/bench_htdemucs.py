@@ -1,6 +1,8 @@
 """Called by script/bench_htdemucs, which says what it does."""
 import json
+import math
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
 sys.dont_write_bytecode = True
@@ -123,8 +126,45 @@ def parity(program: str, folder: Path) -> None:
         print(f"  seed {seed}, {answer['kernels']}: " + "  ".join(f"{db:.1f}" for db in answer["snr_db"]))
 
 
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    data = sound.T.astype("<f4").tobytes()
+    form = struct.pack("<HHIIHH", 3, 2, make.RATE, make.RATE * 8, 8, 32)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+
+
+def read_wav(path: Path) -> np.ndarray:
+    data, at = path.read_bytes(), 12
+    while data[at:at + 4] != b"data":
+        at += 8 + int.from_bytes(data[at + 4:at + 8], "little")
+    size = int.from_bytes(data[at + 4:at + 8], "little")
+    return np.frombuffer(data, "<f4", size // 4, at + 8).reshape(-1, 2).T
+
+
+def songs(program: str, folder: Path) -> None:
+    """Whole songs of three segments, the released program against the official pipeline."""
+    print("\nSignal over error of each stem of whole songs, in dB")
+    program = Path(program).parent.parent / "stemhive"
+    for sources, arguments, seed in [(make.FOUR, {}, 0), (make.FOUR, {}, 1), (make.FOUR, {}, 2),
+                                     (make.SIX, {"bottom_channels": 0}, 0)]:
+        with tempfile.TemporaryDirectory() as name:
+            place = Path(name)
+            model = make.build(sources, arguments, seed, place / "net.th")
+            sound = make.song(12 * make.RATE, 20 + seed).astype(np.float32)
+            write_wav(place / "song.wav", sound)
+            stems = make.separate(model, sound).numpy()
+            subprocess.run([program, "--cache-dir", place / "cache", "--data-dir", place / "data", "separate",
+                            place / "song.wav", "--model", place / "net.th", "--bits", "32f", "--clip", "float",
+                            "-o", place], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            ratios = []
+            for source, stem in zip(sources, stems.astype(np.float64)):
+                error = read_wav(place / "song" / f"{source}.wav") - stem
+                ratios.append(10 * math.log10((stem**2).sum() / (error**2).sum()))
+        print(f"  {len(sources)} stems, seed {seed}: " + "  ".join(f"{db:.1f}" for db in ratios))
+
+
 def main() -> None:
-    parts = {"forward": forward, "song": song, "parity": parity}
+    parts = {"forward": forward, "song": song, "parity": parity, "songs": songs}
     program, wanted = sys.argv[1], sys.argv[2:] or list(parts)
     if unknown := [name for name in wanted if name not in parts]:
         sys.exit(f"There is no part “{unknown[0]}”; there are {', '.join(parts)}")

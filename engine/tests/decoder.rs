@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::{Error, ErrorKind, decode::Decoder};
+use flacenc::{component::BitRepr, error::Verify};
 use vorbis_rs::{VorbisBitrateManagementStrategy, VorbisEncoderBuilder};
 
 /// All channels of a file, and the decoder's notes.
@@ -362,6 +363,29 @@ fn a_flac_that_lost_its_end_says_so() {
     let (channels, notes) = decode_bytes("cut.flac", &bytes[..bytes.len() / 2]).expect("a half");
     assert!((10_000..40_000).contains(&channels[0].len()), "{} frames", channels[0].len());
     assert!(notes.iter().any(|note| note.contains("1.000")), "{notes:?}");
+}
+
+#[test]
+fn flac_block_sizes_may_be_wrong_in_the_head() {
+    const BLOCK: u16 = 4_096;
+    let sound: Vec<i32> = (0..10_000).map(|n| n * 7_919 % 20_011 - 10_000).collect();
+    let expected: Vec<f32> = sound.iter().map(|n| *n as f32 / 32_768.0).collect();
+    let config = flacenc::config::Encoder::default().into_verified().expect("a configuration");
+    let source = flacenc::source::MemSource::from_samples(&sound, 1, 16, 44_100);
+    let stream = flacenc::encode_with_fixed_block_size(&config, source, usize::from(BLOCK));
+    let mut sink = flacenc::bitsink::ByteSink::new();
+    stream.expect("a stream").write(&mut sink).expect("memory");
+    let mut bytes = sink.into_inner();
+    // Behind the marker and the block's own head: smallest and largest block.
+    assert_ne!(bytes[8..10], bytes[10..12], "flacenc counts the last block in");
+    assert_eq!(decode_bytes("a.flac", &bytes).expect("a song").0[..], [&expected[..]]);
+    for (smallest, largest) in [(BLOCK, BLOCK), (16, BLOCK), (16, 16), (1_024, 2_048), (0, 0)] {
+        bytes[8..10].copy_from_slice(&smallest.to_be_bytes());
+        bytes[10..12].copy_from_slice(&largest.to_be_bytes());
+        let (channels, notes) = decode_bytes("a.flac", &bytes).expect("a song");
+        assert_eq!(channels[..], [&expected[..]], "{smallest} to {largest}");
+        assert!(notes.is_empty(), "{notes:?}");
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ pub(super) struct ModelArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.25, value_parser = share)]
     overlap: f64,
 
-    /// Threads to compute with [default: all but one].
+    /// Threads to compute with [default: all; all but one where there are more than two].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
@@ -134,11 +134,7 @@ impl ModelArgs {
             }
         };
         let Some(name) = &self.model else {
-            return Some(Choice {
-                model: engine.default_model().name,
-                quality,
-                workers: Chosen::All,
-            });
+            return Some(Choice { model: engine.default_model().name, quality, workers });
         };
         let models = engine.models();
         if models.iter().any(|model| &model.name == name) {
@@ -366,6 +362,31 @@ mod tests {
         ] {
             let read = text.parse::<StemGain>().ok().map(|gain| (gain.stem, gain.gain_db));
             assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_helps_does_not_depend_on_whether_a_model_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let engine = Engine::new(&EngineConfig {
+            cache_dir: folder.path().join("cache"),
+            data_dir: folder.path().join("data"),
+            ..EngineConfig::default()
+        })
+        .expect("an engine");
+        for model in [None, Some(engine.default_model().name)] {
+            for (workers, expected) in [("all", Chosen::All), ("none", Chosen::None)] {
+                let args = ModelArgs {
+                    model: model.clone(),
+                    shifts: 0,
+                    overlap: 0.25,
+                    threads: None,
+                    workers: workers.into(),
+                };
+                let context = Context::without_interrupts(false);
+                let choice = args.choose(&context, &engine).expect("a model");
+                assert_eq!(choice.workers, expected, "{model:?}");
+            }
         }
     }
 }

@@ -265,13 +265,13 @@ fn without_buttons(error: &Error) -> Error {
     if details.is_empty() { told } else { told.caused_by(details.join(": ")) }
 }
 
-/// What to tell after a separation was stopped half way.
 /// Pieces that other computers did.
 pub(super) fn pieces_elsewhere(status: &JobStatus) -> usize {
     let others = status.workers.iter().filter(|worker| worker.letter > 0);
     others.map(|worker| worker.chunks_done).sum()
 }
 
+/// What to tell after a separation was stopped half way.
 fn interrupted(status: &JobStatus) -> Error {
     let (done, all) = (status.committed(), status.chunks.len());
     Error::new(ErrorKind::Cancelled, "The separation was stopped")

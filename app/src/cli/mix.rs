@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use engine::{
     Error, ErrorKind,
+    engine::Engine,
     export::{Bits, Existing, ExportRequest, Item},
     mix::{LaneControl, stereo_gains},
     model::Stem,
@@ -85,11 +86,12 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
         .collect();
     // Checks that the model has them all.
     chosen_stems(&engine, &model, &named);
+    let needed = args.needed_stems(&engine, &model);
 
     context.each_song(std::slice::from_ref(&args.song), |context, path| {
         args.check_target()?;
         let song = context.open(&engine, path)?;
-        let (job, _) = context.separate(&engine, &song, &choice, &[])?;
+        let (job, _) = context.separate(&engine, &song, &choice, &needed)?;
         let whole = whole_song(&song, &job, &model)?;
         let lanes: Vec<_> = whole.stems.iter().map(|(stem, _)| args.lane(*stem)).collect();
         if stereo_gains(&lanes).iter().flatten().all(|gain| *gain == 0.0) {
@@ -133,6 +135,17 @@ impl Args {
         Ok(())
     }
 
+    /// The stems that are heard, where leaving others out saves a bag's networks; else all, which the
+    /// next mix of the song may want.
+    fn needed_stems(&self, engine: &Engine, model: &str) -> Vec<Stem> {
+        let all = chosen_stems(engine, model, &[]);
+        let is_bag = engine.catalogue().entry(model).is_ok_and(|entry| entry.model.files.len() > 1);
+        let lanes: Vec<_> = all.iter().map(|stem| self.lane(*stem)).collect();
+        let gains = stereo_gains(&lanes);
+        let heard = |place: &usize| !is_bag || gains[*place].iter().any(|gain| *gain != 0.0);
+        (0..all.len()).filter(heard).map(|place| all[place]).collect()
+    }
+
     fn lane(&self, stem: Stem) -> LaneControl {
         let gain = self.gain.iter().rfind(|gain| gain.stem == stem);
         LaneControl {
@@ -141,5 +154,66 @@ impl Args {
             solo: self.solo.contains(&StemName(stem)),
             ..LaneControl::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use engine::engine::EngineConfig;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_bag_is_asked_for_what_is_heard_and_other_models_for_everything() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let models = folder.path().join("data/models");
+        std::fs::create_dir_all(&models).expect("a folder");
+        let mut list = String::from(
+            r#"
+            [[model]]
+            name = "bag"
+            title = "Bag"
+            description = "Four networks."
+            quality = "Good"
+            stems = ["drums", "bass", "other", "vocals"]
+            architecture = "htdemucs"
+            licence = "None"
+            cost_core_secs_per_sec = 1.0
+            weights_bytes = 4
+            memory_bytes_per_chunk = 4
+            "#,
+        );
+        for (stem, sha256) in [("drums", '1'), ("bass", '2'), ("other", '3'), ("vocals", '4')] {
+            std::fs::write(models.join(format!("{stem}.th")), "x").expect("a new file");
+            let sha256 = String::from(sha256).repeat(64);
+            list += &format!(
+                "[[model.file]]\nurl = \"https://localhost/{stem}.th\"\nbytes = 1\n\
+                 sha256 = \"{sha256}\"\nstem = \"{stem}\"\n"
+            );
+        }
+        std::fs::write(folder.path().join("list.toml"), list).expect("a new file");
+        let engine = Engine::new(&EngineConfig {
+            cache_dir: folder.path().join("cache"),
+            data_dir: folder.path().join("data"),
+            model_list: Some(folder.path().join("list.toml")),
+            ..EngineConfig::default()
+        })
+        .expect("an engine");
+        let needed = |model: &str, how: &[&str]| {
+            let line = ["mix", "song.wav", "-o", "mix.wav"].iter().chain(how);
+            Line::parse_from(line).args.needed_stems(&engine, model)
+        };
+        let all = [Stem::Drums, Stem::Bass, Stem::Other, Stem::Vocals];
+        assert_eq!(needed("bag", &["--mute", "vocals"]), all[..3]);
+        assert_eq!(needed("bag", &["--solo", "vocals,bass"]), [Stem::Bass, Stem::Vocals]);
+        assert_eq!(needed("bag", &["--gain", "drums=-3"]), all);
+        assert_eq!(needed("spectral", &["--solo", "vocals"]), all);
     }
 }

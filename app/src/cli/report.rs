@@ -67,6 +67,11 @@ impl Stage {
             Self::Check => "Checking",
         }
     }
+
+    /// What is done, and to what; all models where none is named.
+    fn titled(self, name: &str) -> String {
+        format!("{} {}", self.title(), if name.is_empty() { "the models" } else { name })
+    }
 }
 
 /// How far a stage is.
@@ -188,12 +193,12 @@ impl Reporter {
         let elapsed = self.stage_began.elapsed();
         match &mut self.style {
             Style::Bar(bar) => {
-                bar.set_prefix(format!("{} {}", progress.stage.title(), self.name));
+                bar.set_prefix(progress.stage.titled(&self.name));
                 bar.set_position((fraction * 1000.0) as u64);
                 bar.set_message(speed_and_time(&progress));
             }
             Style::Plain(told) => {
-                let what = format!("{} {}", progress.stage.title(), self.name);
+                let what = progress.stage.titled(&self.name);
                 if new_stage {
                     *told = Instant::now();
                     eprintln!("{what}");

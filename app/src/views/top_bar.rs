@@ -19,7 +19,9 @@ use crate::{
     state::{Dialog, ModelCard, SongView, State, frame_secs},
     theme::{Theme, Type},
     time,
-    widgets::{Button, IconButton, focus_ring, galley, label_color, radio, text_width},
+    widgets::{
+        Button, IconButton, MARK_INDENT, focus_ring, galley, label_color, radio, text_width,
+    },
 };
 
 /// Draws the top bar over all of `ui`.
@@ -243,6 +245,9 @@ fn model_row(
     let theme = Theme::get(ui);
     let choice = ui.add_enabled_ui(card.is_here(), |ui| radio(ui, chosen, &card.info.title));
     let clicked = choice.inner.clicked();
+    // Under the name, without the line that egui draws beside what is indented.
+    ui.spacing_mut().indent = MARK_INDENT;
+    ui.visuals_mut().indent_has_left_vline = false;
     ui.indent(&card.info.name, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         label_color(ui, Type::Small, theme.text2, described(card));

@@ -106,6 +106,9 @@ fn paint_segment(ui: &Ui, response: &Response, rect: Rect, text: &str, on: bool)
 
 const BOX: f32 = 18.0;
 
+/// From the left edge of a checkbox or radio button to its word.
+pub const MARK_INDENT: f32 = BOX + 12.0;
+
 /// A checkbox with its word.
 pub fn checkbox(ui: &mut Ui, checked: &mut bool, text: &str) -> Response {
     check_row(ui, checked, None, text, None)
@@ -200,7 +203,7 @@ fn mark_row(
 ) -> Response {
     let theme = Theme::get(ui);
     let icon_width = if icon.is_some() { 30.0 } else { 0.0 };
-    let indent = BOX + 12.0 + icon_width;
+    let indent = MARK_INDENT + icon_width;
     let room = (ui.available_width() - indent).max(20.0);
     let title = galley(ui.painter(), text, Type::BodyMedium, theme.text, room);
     let detail = detail.map(|detail| {

@@ -15,7 +15,7 @@ mod toggle;
 pub use badge::{computer_badge, key_chip, letter_of, paint_key_chip, step_badge};
 pub use button::{Button, IconButton};
 pub(crate) use choice::paint_radio;
-pub use choice::{check_mark, check_row, checkbox, radio, segmented};
+pub use choice::{MARK_INDENT, check_mark, check_row, checkbox, radio, segmented};
 pub use combo::combo;
 pub use field::{Colouring, path_field, progress_bar, search_field, text_field};
 pub use frames::{card, separator, toast_frame};

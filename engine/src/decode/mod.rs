@@ -137,7 +137,12 @@ impl Decoder {
             Some(wave) => Self::open_source(path, Box::new(file), &mp4, flac).or_else(|error| {
                 Self::open_source(path, Box::new(wave), &mp4, None).map_err(|_| error)
             })?,
-            None => Self::open_reader(path, probe_file(path, file)?, &mp4, flac)?,
+            None => {
+                match flac::Mended::open(File::open(path).map_err(opening)?).map_err(reading)? {
+                    Some(mended) => Self::open_source(path, Box::new(mended), &mp4, flac)?,
+                    None => Self::open_reader(path, probe_file(path, file)?, &mp4, flac)?,
+                }
+            }
         };
         facts::estimate_bitrate(&mut decoder.info, metadata.len());
         Ok(decoder)

@@ -17,7 +17,10 @@ const MAX_CHUNKS: usize = 1_000;
 const MAX_FORMAT_BYTES: u64 = 128;
 
 /// WAVE format tags of MPEG audio.
-const MPEG_TAGS: [u16; 2] = [0x50, 0x55];
+const MPEG_TAGS: [u64; 2] = [0x50, 0x55];
+
+/// WAVE format tag of formats that say more behind the usual fields.
+const EXTENSIBLE: u64 = 0xfffe;
 
 /// A made-up header followed by a stretch of the real file.
 pub(super) struct Stitched {
@@ -71,6 +74,9 @@ pub(super) fn stitch(mut file: File) -> Result<Option<Stitched>> {
             let rest = file_len - chunk.start;
             let unfinished = chunk.len == 0 && !chunk_follows(&mut file, chunk.start, wave)?;
             let len = sized.filter(|_| !unfinished).unwrap_or(rest).min(rest);
+            if wave {
+                fill_in_widths(&mut format);
+            }
             let padded = wave && widen_padded_24_bit(&mut format);
             let mut header =
                 if wave { wave_header(&format, len) } else { aiff_header(&top, &format, len) };
@@ -83,6 +89,19 @@ pub(super) fn stitch(mut file: File) -> Result<Option<Stitched>> {
         at = chunk.start + chunk.len + chunk.len % 2;
     }
     Ok(None)
+}
+
+/// Fills in a sample's width, and that of all channels together, where an extensible WAV format has
+/// only the number of its valid bits.
+fn fill_in_widths(format: &mut [u8]) {
+    if format.len() < 40 || le(&format[..2]) != EXTENSIBLE || le(&format[12..16]) != 0 {
+        return;
+    }
+    let (channels, bits) = (le(&format[2..4]), le(&format[18..20]).next_multiple_of(8));
+    if let Ok(bytes) = u16::try_from(channels * bits / 8) {
+        format[12..14].copy_from_slice(&bytes.to_le_bytes());
+        format[14..16].copy_from_slice(&(bits as u16).to_le_bytes());
+    }
 }
 
 /// Whether a WAV format has 24-bit samples low in four bytes each; makes it one of 32 bits then.
@@ -129,9 +148,8 @@ fn le(bytes: &[u8]) -> u64 {
 
 /// The header of a WAV of `len` bytes of sound; nothing for MPEG, whose stream speaks for itself.
 fn wave_header(format: &[u8], len: u64) -> Vec<u8> {
-    const EXTENSIBLE: u16 = 0xfffe;
-    let tag = match le(&format[..2]) as u16 {
-        EXTENSIBLE if format.len() >= 26 => le(&format[24..26]) as u16,
+    let tag = match le(&format[..2]) {
+        EXTENSIBLE if format.len() >= 26 => le(&format[24..26]),
         tag => tag,
     };
     if MPEG_TAGS.contains(&tag) {
