@@ -20,14 +20,14 @@ pub use self::{
     frame::{FRAME_PREFIX_BYTES, MAX_FRAME_BYTES, decode, encode, frame_len},
     message::{
         Answer, BlobHead, BlobRef, ChunkOrder, ChunkReply, Encoding, FromMain, FromWorker, Hello,
-        MAX_INPUT_FRAMES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, ModelOrder, ModelStanding, Refusal,
-        Running,
+        LinkKind, MAX_INPUT_FRAMES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, ModelOrder, ModelStanding,
+        Refusal, Running,
     },
     pairing::{MAX_PAIRING_BYTES, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal},
 };
 
 /// Version of everything after [`Hello`]; computers with different ones do not work together.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// ALPN of paired computers at work.
 pub const ALPN_WORK: &[u8] = b"stemhive/1";
