@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use common::{harness, snapshot, spoken, start_state};
 use egui::{Key, Ui, Vec2, vec2};
@@ -129,6 +132,24 @@ fn separating_together() {
     state.narrow = true;
     state.side_panel_over = true;
     looks_like(&mut results, "computers-small", vec2(800.0, 560.0), false, state);
+}
+
+#[test]
+fn who_went_is_told_by_since_when_and_who_was_forgotten_is_not_waited_for() {
+    let mut state = testing::with_computers(Some(15));
+    let computers = &mut Arc::make_mut(&mut state.computers).computers;
+    computers[2].last_seen = Some(SystemTime::now() - Duration::from_secs(72));
+    let row = |state: State, name: &str| {
+        let harness = window(vec2(1440.0, 1240.0), true, state);
+        let said = spoken(&harness);
+        said.into_iter().find(|line| line.contains(&format!("{name}, computer"))).expect("its row")
+    };
+    let gone = row(state.clone(), "Old ThinkPad");
+    // However long drawing takes.
+    assert!(gone.contains("Gone for 1:") && gone.contains("when it is back"), "{gone}");
+    Arc::make_mut(&mut state.computers).computers.remove(2);
+    let forgotten = row(state, "Old ThinkPad");
+    assert!(forgotten.contains("Not paired any more"), "{forgotten}");
 }
 
 #[test]

@@ -213,6 +213,11 @@ pub(super) fn gone_words(away: Duration) -> Words {
         .detail("Joins again when it is back")
 }
 
+/// A computer that took part in the job on screen and was forgotten.
+pub(super) fn forgotten_words() -> Words {
+    Words::new(Mood::Plain, "Not paired any more")
+}
+
 /// How a paired computer stands that has no part in the job on screen.
 pub(super) fn left_out_words(standing: &Standing) -> Words {
     match standing {
@@ -257,6 +262,9 @@ fn figures_text(link: &Link) -> String {
     let millis = link.rtt.as_secs_f64() * 1e3;
     let rtt = if millis < 1.0 { "under 1 ms".into() } else { format!("{millis:.0} ms") };
     match link.bytes_per_sec.map(|bytes| bytes * 8.0 / 1e6) {
+        // What came before anybody looked took no time: more is not known.
+        Some(mb) if mb >= 10_000.0 => format!("over 10 Gb/s, {rtt}"),
+        Some(mb) if mb >= 1_000.0 => format!("{:.1} Gb/s, {rtt}", mb / 1e3),
         Some(mb) if mb >= 10.0 => format!("{mb:.0} Mb/s, {rtt}"),
         Some(mb) => format!("{mb:.1} Mb/s, {rtt}"),
         None => rtt,
@@ -482,6 +490,8 @@ mod tests {
         assert_eq!(text(wifi, None, 11_200), "Wi-Fi, 11 ms");
         assert_eq!(text(None, Some(0.6e6), 400), "4.8 Mb/s, under 1 ms");
         assert_eq!(text(None, None, 11_200), "11 ms");
+        assert_eq!(text(cable, Some(312.5e6), 400), "Cable 2.5 Gb/s, under 1 ms");
+        assert_eq!(text(None, Some(1.2e10), 400), "over 10 Gb/s, under 1 ms");
         assert_eq!(short_link_text(&link(cable, None, 400)), "Cable");
         assert_eq!(short_link_text(&link(None, None, 400)), "under 1 ms");
     }

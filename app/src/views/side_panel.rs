@@ -11,7 +11,9 @@ use engine::{
 
 use super::{
     at, at_right, column, computers,
-    computers::{Row, activity_words, gone_words, left_out_words, link_text, row_ui},
+    computers::{
+        Row, activity_words, forgotten_words, gone_words, left_out_words, link_text, row_ui,
+    },
     layout::take_bottom,
     progress_band::{percent, times},
 };
@@ -265,6 +267,9 @@ fn work_ui(ui: &mut Ui, state: &State, job: &JobStatus, commands: &mut Vec<Comma
 fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
     let paired = &state.computers.computers;
     let known = |letter: usize| paired.iter().find(|computer| computer.letter == letter);
+    // Before the hub is open nobody is known.
+    let knows_all = state.computers.device.is_some();
+    let is_forgotten = |letter: usize| knows_all && letter != 0 && known(letter).is_none();
     // Otherwise nothing would have the time drawn anew.
     let is_running = matches!(job.phase, JobPhase::Running);
     let alone = job.workers.len() + paired.len() < 2;
@@ -286,6 +291,7 @@ fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
                 (WorkerActivity::Absent(Standing::Away), Some(away)) if is_running => {
                     gone_words(away)
                 }
+                (WorkerActivity::Absent(_), _) if is_forgotten(worker.letter) => forgotten_words(),
                 _ => activity_words(job, place),
             },
             facts: match link {
