@@ -16,7 +16,8 @@ pub(super) fn link_kind_to(address: SocketAddr) -> Option<LinkKind> {
     kind_of(Path::new("/sys/class/net"), &interface_to(address)?)
 }
 
-/// The network card by which the system sends to `address`. Nothing is sent for that.
+/// The network card by which the system sends to `address`; `None` where that is this computer's own.
+/// Nothing is sent for that.
 fn interface_to(address: SocketAddr) -> Option<String> {
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     let any = match address {
@@ -26,6 +27,9 @@ fn interface_to(address: SocketAddr) -> Option<String> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(address).ok()?;
     let own = socket.local_addr().ok()?.ip();
+    if own == address.ip() {
+        return None;
+    }
     let mut interfaces = if_addrs::get_if_addrs().ok()?.into_iter();
     interfaces.find(|interface| interface.ip() == own).map(|interface| interface.name)
 }
@@ -48,6 +52,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::remote::own_addresses;
 
     #[test]
     fn cards_are_told_apart_and_the_rest_is_not_guessed() {
@@ -75,13 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_neither() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
-        let interface = interface_to(address).unwrap();
-        assert!(interface.starts_with("lo"), "{interface}");
-        assert_eq!(link_kind_to(address), None);
+    fn what_stays_on_this_computer_has_no_kind() {
+        for ip in own_addresses().into_iter().chain([Ipv4Addr::LOCALHOST.into()]) {
+            assert_eq!(link_kind_to(SocketAddr::new(ip, 9)), None, "{ip}");
+        }
         let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
-        assert_eq!(interface_to(SocketAddr::new(mapped.into(), 9)), Some(interface));
+        assert_eq!(link_kind_to(SocketAddr::new(mapped.into(), 9)), None);
+        // Another address of loopback is reached by its card, as others are by theirs.
+        let other = SocketAddr::from(([127, 0, 0, 2], 9));
+        assert!(interface_to(other).is_none_or(|name| name.starts_with("lo")));
     }
 }
