@@ -3,14 +3,18 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use common::{harness, snapshot, spoken, start_state};
 use egui::{Key, Ui, Vec2, vec2};
 use egui_kittest::{Harness, SnapshotResults, kittest::NodeT as _, kittest::Queryable as _};
 use engine::{
     Error, ErrorKind,
-    job::{JobStatus, WorkerActivity, WorkerStatus},
+    crew::Standing,
+    job::{ChunkState, JobStatus, WorkerActivity, WorkerStatus},
     remote::{Chosen, HubStatus, PairingStage},
 };
 use stemhive::{
@@ -79,6 +83,19 @@ fn adding(stage: PairingStage, pairing: PairingView) -> State {
     State { pairing, ..state }
 }
 
+/// A song that is being separated by three: one sends back a result, one has a piece that was lost
+/// twice.
+fn at_work() -> State {
+    let mut state = testing::with_computers(Some(15));
+    let job = Arc::make_mut(state.songs[0].job.as_mut().expect("a job"));
+    let place = |name| job.workers.iter().position(|worker| worker.name == name).expect(name);
+    let (b, c) = (place("Studio-PC"), place("Laptop-3"));
+    let (progress, sent_back) = (1.0, Some(0.64));
+    job.chunks[16] = ChunkState::Running { worker: b, progress, sent_back, tries: 1 };
+    job.chunks[19] = ChunkState::Running { worker: c, progress: 0.3, sent_back: None, tries: 3 };
+    state
+}
+
 /// A song that is being separated by a computer for every way there is to stand.
 fn everyone() -> State {
     let mut state = testing::with_computers(Some(15));
@@ -109,12 +126,30 @@ fn everyone() -> State {
 #[test]
 fn separating_together() {
     let mut results = SnapshotResults::new();
-    let mut state = testing::with_computers(Some(15));
+    let mut state = at_work();
     looks_like(&mut results, "computers-separating", LARGE, true, state.clone());
     state.marked_computer = Some(1);
     state.narrow = true;
     state.side_panel_over = true;
     looks_like(&mut results, "computers-small", vec2(800.0, 560.0), false, state);
+}
+
+#[test]
+fn who_went_is_told_by_since_when_and_who_was_forgotten_is_not_waited_for() {
+    let mut state = testing::with_computers(Some(15));
+    let computers = &mut Arc::make_mut(&mut state.computers).computers;
+    computers[2].last_seen = Some(SystemTime::now() - Duration::from_secs(72));
+    let row = |state: State, name: &str| {
+        let harness = window(vec2(1440.0, 1240.0), true, state);
+        let said = spoken(&harness);
+        said.into_iter().find(|line| line.contains(&format!("{name}, computer"))).expect("its row")
+    };
+    let gone = row(state.clone(), "Old ThinkPad");
+    // However long drawing takes.
+    assert!(gone.contains("Gone for 1:") && gone.contains("when it is back"), "{gone}");
+    Arc::make_mut(&mut state.computers).computers.remove(2);
+    let forgotten = row(state, "Old ThinkPad");
+    assert!(forgotten.contains("Not paired any more"), "{forgotten}");
 }
 
 #[test]
@@ -155,6 +190,8 @@ fn comparing_fingerprints() {
     let mut state = start_with_computers();
     let device = state.computers.computers[1].device;
     state.dialog = Some(Dialog::Paired(device));
+    looks_like(&mut results, "computers-paired-ticket", LARGE, false, state.clone());
+    Arc::make_mut(&mut state.computers).computers[1].standing = Standing::Unconfirmed;
     looks_like(&mut results, "computers-paired", LARGE, true, state.clone());
     let trouble = state.computers.computers[3].device;
     state.dialog = Some(Dialog::Computer(trouble));
@@ -196,7 +233,7 @@ fn the_panel_offers_the_next_step_for_every_computer() {
 fn a_chosen_computer_stands_out_and_can_be_paused() {
     let mut harness = window(LARGE, true, testing::with_computers(Some(15)));
     let device = harness.state().0.computers.computers[0].device;
-    let row = "Studio-PC, computer B, Working on 1 piece, 940 Mb/s, 3 ms, 6 pieces done, \
+    let row = "Studio-PC, computer B, Working on 1 piece, Cable 940 Mb/s, 3 ms, 6 pieces done, \
                0.8× real time";
     assert_eq!(press(&mut harness, row), [Command::MarkComputer(Some(1))]);
     let pause = press(&mut harness, "Pause: Studio-PC");
@@ -283,6 +320,9 @@ fn dialogs_keep_the_focus_and_reach_everything() {
         (Dialog::Computer(device), details),
     ] {
         let mut state = adding(PairingStage::Waiting, PairingView::default());
+        if dialog == Dialog::Paired(device) {
+            Arc::make_mut(&mut state.computers).computers[0].standing = Standing::Unconfirmed;
+        }
         state.dialog = Some(dialog);
         let mut harness = window(LARGE, true, state);
         let mut stops = Vec::new();
@@ -364,6 +404,13 @@ fn fingerprints_are_compared_before_a_computer_works() {
     let mut state = start_with_computers();
     let device = state.computers.computers[1].device;
     state.dialog = Some(Dialog::Paired(device));
+    // Who came with a ticket may work, and shows its fingerprint all the same.
+    let mut harness = window(LARGE, true, state.clone());
+    assert!(harness.query_by_label("They match, start working").is_none());
+    harness.get_by_label_contains("Fingerprint of Laptop-3: ");
+    assert_eq!(press(&mut harness, "Done"), [Command::CloseDialog]);
+
+    Arc::make_mut(&mut state.computers).computers[1].standing = Standing::Unconfirmed;
     let mut harness = window(LARGE, true, state.clone());
     assert!(harness.get_by_label("They match, start working").is_focused());
     let fours = device.fingerprint().replace(' ', ", ");

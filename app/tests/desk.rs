@@ -2,6 +2,7 @@
 //! model whose chunks wait for the test's word.
 
 use std::{
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -11,10 +12,12 @@ use crossbeam_channel::{Receiver, bounded};
 use engine::{
     Error, ErrorKind,
     audio::{Planar, StreamSpec},
+    crew::DeviceId,
     engine::{Engine, EngineConfig},
     job::JobPhase,
     model::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem},
     playback,
+    remote::Peers,
 };
 use stemhive::{
     audio::AudioOutput,
@@ -128,6 +131,8 @@ impl Bench {
             cache_dir: dir.path().join("cache"),
             data_dir: dir.path().join("data"),
             threads: Some(1),
+            worker_port: 0,
+            announce: false,
             ..EngineConfig::default()
         };
         let models: Vec<Arc<dyn Separator>> = vec![Arc::new(Halves::new(gate.clone()))];
@@ -462,5 +467,35 @@ fn settings_are_kept() {
     bench.until("the file", |_| settings::load(&path).is_ok_and(|kept| kept.ui_scale > 1.05));
     let kept = settings::load(&path).expect("readable");
     assert!((kept.ui_scale - 1.1).abs() < 1e-6 && !kept.side_panel);
+    bench.desk.shut_down(&bench.state);
+}
+
+#[test]
+fn another_name_and_port_hold_once_the_settings_are_closed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let peers = Peers::open(&dir.path().join("data")).expect("a list");
+    peers.add(DeviceId([5; 32]), "Spare", Vec::new()).expect("it is paired");
+    let mut bench = Bench::in_dir(dir);
+    bench.until("the computers", |state| !state.computers.addresses.is_empty());
+    let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = port.expect("a free port").port();
+
+    let before = Arc::clone(&bench.state.computers);
+    bench.state.dialog = Some(Dialog::Settings);
+    let mut settings = bench.state.settings.clone();
+    (settings.computer_name, settings.worker_port) = ("Attic".into(), port);
+    settings.announce = false;
+    bench.apply(Command::EditSettings(Box::new(settings)));
+    let mut frames = 0;
+    bench.until("some frames", |_| {
+        frames += 1;
+        frames > 3
+    });
+    assert_eq!(bench.state.computers.name, before.name, "it may not be typed to its end");
+    bench.state.dialog = None;
+    bench.until("name and port", |state| {
+        let at = |address: &SocketAddr| address.port() == port;
+        state.computers.name == "Attic" && state.computers.addresses.iter().all(at)
+    });
     bench.desk.shut_down(&bench.state);
 }

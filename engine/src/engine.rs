@@ -129,7 +129,8 @@ pub struct Engine {
     store: Arc<Store>,
     pool: Arc<Pool>,
     roster: Arc<Roster>,
-    hub_config: HubConfig,
+    data_dir: PathBuf,
+    hub_config: Mutex<HubConfig>,
     /// Opened when first asked for.
     hub: Mutex<Option<Arc<Hub>>>,
     notices: Vec<Error>,
@@ -162,13 +163,14 @@ impl Engine {
             store: Arc::new(Store { cache, library }),
             pool: Arc::new(Pool::new(config.threads, DEFAULT_MEMORY_BYTES)?),
             roster: Arc::new(Roster::new(models, catalogue)),
-            hub_config: HubConfig {
+            data_dir: config.data_dir.clone(),
+            hub_config: Mutex::new(HubConfig {
                 data_dir: config.data_dir.clone(),
                 name: config.computer_name.clone().unwrap_or_else(remote::computer_name),
                 port: config.worker_port,
                 address: Ipv6Addr::UNSPECIFIED.into(),
                 announce: config.announce,
-            },
+            }),
             hub: Mutex::default(),
             notices: notice.into_iter().collect(),
             visits: Arc::default(),
@@ -339,9 +341,27 @@ impl Engine {
         if let Some(hub) = &*hub {
             return Ok(Arc::clone(hub));
         }
-        let config = self.hub_config.clone();
+        let config = self.hub_config().clone();
         let opened = Hub::open(config, Arc::clone(&self.pool), Arc::clone(&self.roster))?;
         Ok(Arc::clone(hub.insert(Arc::new(opened))))
+    }
+
+    /// Shows this name to workers (that of the system if there is none), has them come to this UDP
+    /// port, and announces this computer or not; at once where other computers are open.
+    ///
+    /// # Errors
+    /// As [`Hub::set_reach`].
+    pub fn set_reach(&self, name: Option<String>, port: u16, announce: bool) -> Result<()> {
+        let name = name.unwrap_or_else(remote::computer_name);
+        let hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = self.hub_config();
+        *config = HubConfig { name: name.clone(), port, announce, ..config.clone() };
+        drop(config);
+        hub.as_ref().map_or(Ok(()), |hub| hub.set_reach(name, port, announce))
+    }
+
+    fn hub_config(&self) -> MutexGuard<'_, HubConfig> {
+        self.hub_config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who may help with a job. Without paired computers nothing is opened; what keeps them from
@@ -364,7 +384,7 @@ impl Engine {
     /// # Errors
     /// As [`Peers::open`].
     pub fn computers(&self) -> Result<Peers> {
-        Peers::open(&self.hub_config.data_dir)
+        Peers::open(&self.data_dir)
     }
 
     /// The songs opened last, at most `limit`, the last one first. Reads the disk.

@@ -14,7 +14,7 @@ use std::{
 
 use common::{Gate, TestSeparator, copy_folder, pool, request, results, song, spec, start};
 use engine::{
-    crew::{PauseReason, Standing},
+    crew::{PauseReason, Signal, Standing},
     job::{self, ChunkState, JobHandle, JobPhase, JobRequest, JobStatus, WorkerActivity},
     model::Progress,
 };
@@ -192,6 +192,52 @@ fn what_is_wrong_is_found_late_and_all_of_it_computed_again() {
 }
 
 #[test]
+fn what_comes_back_and_what_is_tried_again_is_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let song = song(home.path(), 2, 14_000);
+    let reference = reference(home.path(), &song);
+    let dir = home.path().join("job");
+    let crew = FakeCrew::new();
+    crew.prove();
+    let gate = Arc::new(Gate::default());
+    let separator = gated(&gate);
+    // The first one breaks down while it sends, the next one waits until it may go on.
+    let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
+    let sends = |gate: &Arc<Gate>, last: Act| -> Temper {
+        let gate = Arc::clone(gate);
+        Arc::new(move |_, signal: &Signal| {
+            signal.report(1.0);
+            signal.report_sent_back(0.25);
+            let _ = gate.pass(signal);
+            last
+        })
+    };
+    crew.join(1, 1, sends(&gates[0], Act::Die));
+    let plain = request(&song, &separator, &dir, &pool(1));
+    let (job, watcher) = Watcher::start(with_crew(plain, &crew));
+    let sent = |status: &JobStatus, by: usize, wanted_tries: u32| {
+        let is_it = |chunk: &ChunkState| match chunk {
+            ChunkState::Running { worker, sent_back: Some(share), tries, .. } => {
+                (*worker, *share, *tries) == (by, 0.25, wanted_tries)
+            }
+            _ => false,
+        };
+        status.chunks.iter().any(is_it)
+    };
+    watcher.until(&job, |status| sent(status, 1, 1));
+    gates[0].open(1);
+    let is_gone =
+        |status: &JobStatus| status.workers[1].activity == WorkerActivity::Absent(Standing::Away);
+    watcher.until(&job, is_gone);
+    crew.join(2, 1, sends(&gates[1], Act::Compute));
+    watcher.until(&job, |status| sent(status, 2, 2));
+    gates[1].open(100);
+    gate.open(100);
+    assert!(is_done(&job.wait()));
+    assert_eq!(results(&dir), reference);
+}
+
+#[test]
 fn nothing_of_a_liar_is_taken_before_its_first_results_were_compared() {
     let home = tempfile::tempdir().unwrap();
     let song = song(home.path(), 2, 14_000);
@@ -201,7 +247,7 @@ fn nothing_of_a_liar_is_taken_before_its_first_results_were_compared() {
     crew.join(1, 1, always(Act::Lie));
     let plain = request(&song, &gated(&gate), &dir, &pool(1));
     let (job, watcher) = Watcher::start(with_crew(plain, &crew));
-    let is_waiting = |chunk: &&ChunkState| matches!(chunk, ChunkState::Running { worker: 1, progress } if *progress == 1.0);
+    let is_waiting = |chunk: &&ChunkState| matches!(chunk, ChunkState::Running { worker: 1, progress, .. } if *progress == 1.0);
     watcher.until(&job, |status| status.chunks.iter().filter(is_waiting).count() >= 18);
     assert_eq!(job.status().committed(), 0);
     gate.open(100);

@@ -104,6 +104,21 @@ fn a_slow_link_is_packed_and_gives_the_same() {
 }
 
 #[test]
+fn a_result_that_takes_its_time_is_seen_coming_back() {
+    let separator = separator(120_000, 100_000);
+    // Slow on every machine: what is lost must be sent again, a round trip later.
+    let chaos = Chaos { lost: 0.02, delay_ms: (10, 10), ..Chaos::default() };
+    let (main, worker, _relay) = apart(&separator, Arc::clone(&separator), chaos);
+    let member = main.member(&worker, &work(separator.as_ref()));
+    let desk = Desk::new(Arc::clone(&separator), 2, 120_000);
+    let sent = desk.begin(&*member, 0, &[0, 1]);
+    let share = wait_for("it to come back", || sent.signal.sent_back());
+    assert!((0.0..=1.0).contains(&share), "{share}");
+    assert_eq!(sent.signal.done(), 1.0, "it is computed by then");
+    assert_eq!(stored(sent.wait()), desk.local(0, &[0, 1]));
+}
+
+#[test]
 fn a_cut_wire_is_noticed_and_mended() {
     let gate = Arc::new(Gate::default());
     let held = Arc::clone(&gate);

@@ -4,6 +4,7 @@ mod common;
 mod remote_rig;
 
 use std::{
+    net::UdpSocket,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -265,6 +266,40 @@ fn who_leaves_finishes_or_hands_back() {
         leaving.join().unwrap();
         main.wait_standing(&worker, &work, |standing| *standing == Standing::Away);
     }
+}
+
+#[test]
+fn another_name_and_port_hold_at_once() {
+    let separator = test_separator();
+    let (main, worker) = pair_of(&separator);
+    let work = work(separator.as_ref());
+    main.member(&worker, &work);
+    let old = main.address();
+    let any_port = || UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = any_port().local_addr().unwrap().port();
+    main.hub().set_reach("Attic".into(), port, false).unwrap();
+    wait_until("it to be shown", || {
+        main.address().port() == port && main.hub().status().name == "Attic"
+    });
+    wait_until("the worker to follow", || match worker.state() {
+        Some(MainState::Connected { address }) => address.port() == port,
+        _ => false,
+    });
+    assert_eq!(worker.peers().list()[0].name, "Attic");
+    let desk = Desk::new(Arc::clone(&separator), 2, 50_000);
+    let member = main.member(&worker, &work);
+    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+    wait_until("the old port to be free", || UdpSocket::bind(old).is_ok());
+
+    // One that is taken changes nothing but the name.
+    let taken = any_port();
+    let taken_port = taken.local_addr().unwrap().port();
+    let error = main.hub().set_reach("Cellar".into(), taken_port, false).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Busy);
+    assert!(error.kept.unwrap().contains(&port.to_string()));
+    wait_until("the name to be shown", || main.hub().status().name == "Cellar");
+    assert_eq!(main.address().port(), port);
+    assert!(main.is_connected(&worker));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::{
     folder::{Folder, Main, Status},
     log::Log,
-    polite::{Manners, why},
+    polite::Manners,
     settings::Settings,
     shop::{Shop, ShopConfig},
 };
@@ -180,7 +180,8 @@ impl AtWork {
         match running {
             Running::Paused(reason) => {
                 let facts = json!({ "reason": format!("{reason:?}") });
-                self.log.say("paused", facts, || format!("Paused: {}", why(reason)));
+                let why = self.manners.why(reason);
+                self.log.say("paused", facts, || format!("Paused: {why}"));
             }
             _ if was_paused => self.log.say("resumed", json!({}), || "Works again".to_owned()),
             _ => {}
@@ -210,7 +211,7 @@ impl AtWork {
     fn write_status(&mut self, state: Option<&str>) {
         let shop = self.shop.status();
         let paused = match self.told {
-            Some(Running::Paused(reason)) => Some(why(reason).to_owned()),
+            Some(Running::Paused(reason)) => Some(self.manners.why(reason)),
             _ => None,
         };
         let state = state.unwrap_or(match &paused {

@@ -131,7 +131,10 @@ fn follow(pairing: &mut Pairing, state: &mut State, now: Instant, dt_secs: f32) 
     // Whoever came with a ticket is not in the pairing window's stage.
     if let Some(device) = by_code.or_else(|| all().find(|device| !known.contains(device))) {
         let name = state.computer(device).map_or("A computer", |computer| &computer.name);
-        say(state, format!("{name} is paired. Compare its fingerprint."));
+        let is_confirmed =
+            state.computer(device).is_some_and(|it| it.standing != Standing::Unconfirmed);
+        let compare = if is_confirmed { "" } else { " Compare its fingerprint." };
+        say(state, format!("{name} is paired.{compare}"));
         state.dialog = Some(Dialog::Paired(device));
         return;
     }
@@ -249,7 +252,9 @@ mod tests {
         assert_eq!(state.announcement.1, "Someone typed a wrong code. Two tries left.");
         assert_eq!(state.dialog, Some(Dialog::AddComputer));
 
-        let device = state.computers.computers[1].device;
+        let new = &mut Arc::make_mut(&mut state.computers).computers[1];
+        new.standing = Standing::Unconfirmed;
+        let device = new.device;
         waiting(&mut state, now, PairingStage::Paired(device));
         follow(&mut pairing, &mut state, now, 0.25);
         assert_eq!(state.dialog, Some(Dialog::Paired(device)));
@@ -279,6 +284,7 @@ mod tests {
         let (mut pairing, now) = (Pairing::default(), Instant::now());
         let mut state = testing::with_computers(None);
         let status = Arc::make_mut(&mut state.computers);
+        status.computers.truncate(2);
         let last = status.computers.pop().expect("a computer");
         state.dialog = Some(Dialog::AddComputer);
         waiting(&mut state, now, PairingStage::Waiting);
@@ -288,6 +294,7 @@ mod tests {
         Arc::make_mut(&mut state.computers).computers.push(last);
         follow(&mut pairing, &mut state, now, 0.25);
         assert_eq!(state.dialog, Some(Dialog::Paired(device)));
+        assert_eq!(state.announcement.1, "Laptop-3 is paired.", "there is nothing to compare");
     }
 
     #[test]

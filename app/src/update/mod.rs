@@ -56,6 +56,8 @@ pub struct Desk {
     /// Other computers, once there was reason to look for them, and what has them wake the window.
     hub: Option<(Arc<Hub>, Box<dyn Send + Sync>)>,
     pairing: Option<computers::Pairing>,
+    /// Name or port were changed, and the hub was not told yet.
+    reach_changed: bool,
     /// Downloads of models, by name.
     fetches: BTreeMap<String, Fetch>,
     planner: Planner,
@@ -99,6 +101,7 @@ impl Desk {
             chores: Chores::start(waker())?,
             hub: None,
             pairing: None,
+            reach_changed: false,
             fetches: BTreeMap::new(),
             planner: Planner::start(waker())?,
             exports: Exports::default(),
@@ -267,6 +270,7 @@ impl Desk {
         self.poll_chores(state);
         self.poll_fetches(state);
         self.poll_computers(state, dt_secs);
+        self.apply_reach(state);
         if let Some(answer) = self.planner.poll()
             && state.dialog == Some(Dialog::Export)
         {

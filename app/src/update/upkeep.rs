@@ -21,6 +21,13 @@ const PICKER_PATIENCE_SECS: f32 = 10.0;
 /// How often the list of recent songs is read again while songs are being worked on.
 const RECENT_INTERVAL_SECS: f64 = 5.0;
 
+/// How other computers find this one.
+fn reach(settings: &Settings) -> (Option<String>, u16, bool) {
+    let name = settings.computer_name.trim();
+    let name = (!name.is_empty()).then(|| name.to_owned());
+    (name, settings.worker_port, settings.announce)
+}
+
 impl Desk {
     pub(super) fn edit_settings(&mut self, state: &mut State, settings: Settings) {
         let old = std::mem::replace(&mut state.settings, settings);
@@ -32,13 +39,28 @@ impl Desk {
             self.engine.set_cache_cap_bytes(gib(new.cache_cap_gib));
         }
         let at_start = |settings: &Settings| {
-            let Settings { threads, cache_dir, computer_name, worker_port, announce, .. } =
-                settings.clone();
-            (threads, cache_dir, computer_name, worker_port, announce)
+            let Settings { threads, cache_dir, .. } = settings.clone();
+            (threads, cache_dir)
         };
+        self.reach_changed |= reach(&old) != reach(new);
         if at_start(&old) != at_start(new) {
             self.tell_next_start(state);
         }
+    }
+
+    /// Has other computers see the name and come to the port that were chosen. Not while they are
+    /// being typed.
+    pub(super) fn apply_reach(&mut self, state: &State) {
+        if !self.reach_changed || state.dialog == Some(Dialog::Settings) {
+            return;
+        }
+        self.reach_changed = false;
+        let engine = Arc::clone(&self.engine);
+        let (name, port, announce) = reach(&state.settings);
+        self.chores.give(move || match engine.set_reach(name, port, announce) {
+            Ok(()) => Done::Nothing,
+            Err(error) => Done::Failed(error),
+        });
     }
 
     pub(super) fn tell_next_start(&mut self, state: &mut State) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use egui::{Align2, Color32, Sense, Ui, WidgetInfo, accesskit::Role, pos2, vec2};
 use engine::{
     crew::{PauseReason, Standing},
-    job::WorkerActivity,
+    job::{ChunkState, JobStatus, WorkerActivity},
+    protocol::LinkKind,
     remote::{Computer, Link},
 };
 
@@ -16,7 +17,7 @@ use crate::{
     icons::Icon,
     state::{Dialog, State, computers::is_usable},
     theme::{Theme, Type},
-    units,
+    time, units,
     widgets::{
         self, Button, computer_badge, focus_ring, label_color, letter_of, paint_tabular,
         progress_bar,
@@ -172,16 +173,49 @@ pub(super) fn standing_words(standing: &Standing) -> Words {
     }
 }
 
-/// What a worker of a job does.
-pub(super) fn activity_words(activity: &WorkerActivity) -> Words {
-    match activity {
-        WorkerActivity::Working(pieces) => {
-            Words::new(Mood::Good, format!("Working on {}", units::count(*pieces, "piece")))
-        }
+/// What the worker at this place of a job's list does.
+pub(super) fn activity_words(job: &JobStatus, worker: usize) -> Words {
+    match &job.workers[worker].activity {
+        WorkerActivity::Working(pieces) => working_words(job, worker, *pieces),
         WorkerActivity::Idle => Words::new(Mood::Plain, "Idle").detail("Nothing left to do for it"),
         WorkerActivity::Paused => Words::new(Mood::Plain, "Paused"),
         WorkerActivity::Absent(standing) => standing_words(standing),
     }
+}
+
+/// What a worker does that has so many pieces: what it sends back is named, and what is not its
+/// first try.
+fn working_words(job: &JobStatus, worker: usize, pieces: usize) -> Words {
+    let range = |piece: usize| job.grid.get(piece).map(time::frames_range).unwrap_or_default();
+    let has = |chunk: &ChunkState| match chunk {
+        ChunkState::Running { worker: by, sent_back, tries, .. } if *by == worker => {
+            Some((*sent_back, *tries))
+        }
+        _ => None,
+    };
+    let its = || job.chunks.iter().enumerate().filter_map(|(n, chunk)| Some((n, has(chunk)?)));
+    let mut words = match its().find_map(|(piece, (sent_back, _))| Some((piece, sent_back?))) {
+        Some((piece, share)) => Words {
+            share: Some(share),
+            ..Words::new(Mood::Good, format!("Sending back {}", range(piece)))
+        },
+        None => Words::new(Mood::Good, format!("Working on {}", units::count(pieces, "piece"))),
+    };
+    if let Some((piece, (_, tries))) = its().find(|(_, (_, tries))| *tries > 1) {
+        words.detail = Some(format!("{}, try {tries}", range(piece)));
+    }
+    words
+}
+
+/// A computer that was there while the song is being separated.
+pub(super) fn gone_words(away: Duration) -> Words {
+    Words::new(Mood::Bad, format!("Gone for {}", time::clock(away.as_secs_f64())))
+        .detail("Joins again when it is back")
+}
+
+/// A computer that took part in the job on screen and was forgotten.
+pub(super) fn forgotten_words() -> Words {
+    Words::new(Mood::Plain, "Not paired any more")
 }
 
 /// How a paired computer stands that has no part in the job on screen.
@@ -202,11 +236,35 @@ fn rough(time: Duration) -> String {
     }
 }
 
-/// "940 Mb/s, 3 ms"; only what is known.
+/// "Cable", "Wi-Fi"; nothing where it is not known.
+fn kind_text(link: &Link) -> Option<&'static str> {
+    link.kind.map(|kind| match kind {
+        LinkKind::Cable => "Cable",
+        LinkKind::WiFi => "Wi-Fi",
+    })
+}
+
+/// "Cable 940 Mb/s, 3 ms"; only what is known.
 pub(super) fn link_text(link: &Link) -> String {
+    match (kind_text(link), link.bytes_per_sec) {
+        (Some(kind), Some(_)) => format!("{kind} {}", figures_text(link)),
+        (Some(kind), None) => format!("{kind}, {}", figures_text(link)),
+        (None, _) => figures_text(link),
+    }
+}
+
+/// As little as there is room for beside a name: "Cable", or how quick it is.
+pub(super) fn short_link_text(link: &Link) -> String {
+    kind_text(link).map_or_else(|| figures_text(link), str::to_owned)
+}
+
+fn figures_text(link: &Link) -> String {
     let millis = link.rtt.as_secs_f64() * 1e3;
     let rtt = if millis < 1.0 { "under 1 ms".into() } else { format!("{millis:.0} ms") };
     match link.bytes_per_sec.map(|bytes| bytes * 8.0 / 1e6) {
+        // What came before anybody looked took no time: more is not known.
+        Some(mb) if mb >= 10_000.0 => format!("over 10 Gb/s, {rtt}"),
+        Some(mb) if mb >= 1_000.0 => format!("{:.1} Gb/s, {rtt}", mb / 1e3),
         Some(mb) if mb >= 10.0 => format!("{mb:.0} Mb/s, {rtt}"),
         Some(mb) => format!("{mb:.1} Mb/s, {rtt}"),
         None => rtt,
@@ -419,14 +477,42 @@ mod tests {
 
     #[test]
     fn figures_of_a_link_read_well() {
-        let link = |bytes_per_sec, millis| Link {
+        let link = |kind, bytes_per_sec, millis| Link {
             address: ([192, 168, 1, 7], 5000).into(),
             rtt: Duration::from_micros(millis),
+            kind,
             bytes_per_sec,
         };
-        assert_eq!(link_text(&link(Some(117.5e6), 3_000)), "940 Mb/s, 3 ms");
-        assert_eq!(link_text(&link(Some(0.6e6), 400)), "4.8 Mb/s, under 1 ms");
-        assert_eq!(link_text(&link(None, 11_200)), "11 ms");
+        let text = |kind, bytes_per_sec, millis| link_text(&link(kind, bytes_per_sec, millis));
+        let (cable, wifi) = (Some(LinkKind::Cable), Some(LinkKind::WiFi));
+        assert_eq!(text(cable, Some(117.5e6), 3_000), "Cable 940 Mb/s, 3 ms");
+        assert_eq!(text(wifi, Some(10.75e6), 11_000), "Wi-Fi 86 Mb/s, 11 ms");
+        assert_eq!(text(wifi, None, 11_200), "Wi-Fi, 11 ms");
+        assert_eq!(text(None, Some(0.6e6), 400), "4.8 Mb/s, under 1 ms");
+        assert_eq!(text(None, None, 11_200), "11 ms");
+        assert_eq!(text(cable, Some(312.5e6), 400), "Cable 2.5 Gb/s, under 1 ms");
+        assert_eq!(text(None, Some(1.2e10), 400), "over 10 Gb/s, under 1 ms");
+        assert_eq!(short_link_text(&link(cable, None, 400)), "Cable");
+        assert_eq!(short_link_text(&link(None, None, 400)), "under 1 ms");
+    }
+
+    #[test]
+    fn what_is_sent_back_or_tried_again_is_named() {
+        let mut job = testing::job(10, 4);
+        let words = |job: &JobStatus| activity_words(job, 0);
+        assert_eq!(words(&job).text, "Working on 1 piece");
+        assert_eq!((words(&job).detail, words(&job).share), (None, None));
+        let state =
+            |sent_back, tries| ChunkState::Running { worker: 0, progress: 1.0, sent_back, tries };
+        job.chunks[4] = state(None, 3);
+        assert_eq!(words(&job).text, "Working on 1 piece");
+        assert_eq!(words(&job).detail.as_deref(), Some("0:32–0:40, try 3"));
+        job.chunks[4] = state(Some(0.55), 1);
+        assert_eq!(words(&job).text, "Sending back 0:32–0:40");
+        assert_eq!((words(&job).detail, words(&job).share), (None, Some(0.55)));
+        // Somebody else's.
+        job.chunks[4] = ChunkState::Running { worker: 1, progress: 0.1, sent_back: None, tries: 2 };
+        assert_eq!(words(&job).detail, None);
     }
 
     #[test]

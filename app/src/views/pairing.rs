@@ -6,7 +6,7 @@ use egui::{
     StrokeKind, Ui, Vec2, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 use engine::{
-    crew::DeviceId,
+    crew::{DeviceId, Standing},
     remote::{Pairing, PairingStage},
 };
 
@@ -317,6 +317,8 @@ pub(super) fn paired_ui(
     commands: &mut Vec<Command>,
 ) -> bool {
     let Some(computer) = state.computer(device) else { return true };
+    // The ticket named one end and its secret the other: there is nothing to compare.
+    let is_confirmed = computer.standing != Standing::Unconfirmed;
     dialog::bare(ctx, &format!("{} is paired", computer.name), 556.0, |ui| {
         let theme = Theme::get(ui);
         body(ui, 16.0, |ui| {
@@ -331,8 +333,11 @@ pub(super) fn paired_ui(
                 widgets::label_color(ui, Type::Figure, theme.text, title);
             });
             ui.add_space(12.0);
-            let text =
-                "Compare this fingerprint with the one on its screen before you let it work.";
+            let text = if is_confirmed {
+                "It came with your ticket, so it may work at once. This is its fingerprint."
+            } else {
+                "Compare this fingerprint with the one on its screen before you let it work."
+            };
             widgets::label(ui, Type::Body, text);
             ui.add_space(18.0);
             fingerprint_ui(ui, computer);
@@ -343,17 +348,23 @@ pub(super) fn paired_ui(
             let size = vec2(ui.available_width(), 36.0);
             ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
                 ui.spacing_mut().item_spacing.x = 12.0;
-                let matches = ui.add(Button::primary("They match, start working"));
-                dialog::focus_first(ui, &matches);
-                if matches.clicked() {
-                    commands.push(Command::ConfirmComputer(device));
+                let (yes, no) = match is_confirmed {
+                    true => ("Done", "Forget it"),
+                    false => ("They match, start working", "They differ, forget it"),
+                };
+                let good = ui.add(Button::primary(yes));
+                dialog::focus_first(ui, &good);
+                if good.clicked() {
+                    if !is_confirmed {
+                        commands.push(Command::ConfirmComputer(device));
+                    }
                     commands.push(Command::CloseDialog);
                 }
                 if ui.add(Button::secondary("Add another")).clicked() {
                     commands.push(Command::OpenDialog(Dialog::AddComputer));
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    if ui.add(Button::text("They differ, forget it")).clicked() {
+                    if ui.add(Button::text(no)).clicked() {
                         commands.push(Command::ForgetComputer(device));
                         commands.push(Command::CloseDialog);
                     }

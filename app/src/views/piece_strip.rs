@@ -104,8 +104,16 @@ pub fn describe(job: &JobStatus, piece: usize) -> String {
     let range = time::frames_range(range);
     match chunk {
         ChunkState::Pending => format!("{range}, waiting"),
-        ChunkState::Running { worker, progress } => {
-            format!("{range}, {}, {:.0} % done", who(worker), progress * 100.0)
+        ChunkState::Running { worker, progress, sent_back, tries } => {
+            let mut said = format!("{range}, {}", who(worker));
+            if *tries > 1 {
+                said += &format!(", try {tries}");
+            }
+            let (share, what) = match sent_back {
+                Some(share) => (*share, "sent back"),
+                None => (*progress, "done"),
+            };
+            said + &format!(", {:.0} % {what}", (share * 100.0).floor())
         }
         ChunkState::Committed { worker, compute_secs } if *compute_secs > 0.0 => {
             format!("{range}, {}, {compute_secs:.1} s", who(worker))
@@ -139,7 +147,7 @@ fn bars(job: &JobStatus) -> Vec<Bar> {
         let end = job.grid.get(index + 1).map_or(range.end, |next| next.start.max(range.start));
         let look = match chunk {
             ChunkState::Pending => Look::Waiting,
-            ChunkState::Running { worker, progress } => {
+            ChunkState::Running { worker, progress, .. } => {
                 Look::Computing { letter: letter(worker), progress: *progress }
             }
             ChunkState::Committed { worker, .. } => Look::Done { letter: letter(worker) },

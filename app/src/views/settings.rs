@@ -164,7 +164,7 @@ fn separating_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
 }
 
 fn computers_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
-    let note = "Workers see this name. A change holds from the next start on.";
+    let note = "Workers see this name. A change holds as soon as the settings are closed.";
     row(ui, "This PC's name", Some(note), |ui| {
         let hint = match state.computers.name.as_str() {
             "" => "As the system",
@@ -177,7 +177,8 @@ fn computers_ui(ui: &mut Ui, state: &State, settings: &mut Settings) {
         });
     });
     let note = "Allow it in this PC's firewall for UDP. Nobody is listened to until a computer is \
-                paired. A change holds from the next start on.";
+                paired. A change holds as soon as the settings are closed; computers that are not \
+                connected then may have to be paired again.";
     row(ui, "Port", Some(note), |ui| port_ui(ui, settings));
     row(ui, "Search", None, |ui| {
         widgets::checkbox(

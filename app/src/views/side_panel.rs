@@ -1,14 +1,19 @@
 //! The side panel: the songs in the queue, the selection, the null test, who computed what.
 
+use std::time::{Duration, SystemTime};
+
 use egui::{Frame, Margin, Rect, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 use engine::{
     crew::Standing,
     job::{JobPhase, JobStatus, NullTest, WorkerActivity},
+    remote::Computer,
 };
 
 use super::{
     at, at_right, column, computers,
-    computers::{Row, activity_words, left_out_words, link_text, row_ui},
+    computers::{
+        Row, activity_words, forgotten_words, gone_words, left_out_words, link_text, row_ui,
+    },
     layout::take_bottom,
     progress_band::{percent, times},
 };
@@ -262,9 +267,14 @@ fn work_ui(ui: &mut Ui, state: &State, job: &JobStatus, commands: &mut Vec<Comma
 fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
     let paired = &state.computers.computers;
     let known = |letter: usize| paired.iter().find(|computer| computer.letter == letter);
+    // Before the hub is open nobody is known.
+    let knows_all = state.computers.device.is_some();
+    let is_forgotten = |letter: usize| knows_all && letter != 0 && known(letter).is_none();
+    // Otherwise nothing would have the time drawn anew.
+    let is_running = matches!(job.phase, JobPhase::Running);
     let alone = job.workers.len() + paired.len() < 2;
     let marked = |letter| (!alone).then_some(state.marked_computer == Some(letter));
-    let of_job = job.workers.iter().map(|worker| {
+    let of_job = job.workers.iter().enumerate().map(|(place, worker)| {
         let computer = if worker.letter == 0 { None } else { known(worker.letter) };
         let link = computer.and_then(|computer| computer.link.as_ref()).map(link_text);
         let done = format!("{} done", pieces(worker.chunks_done));
@@ -277,7 +287,13 @@ fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
             name: computer.map_or(&worker.name, |computer| &computer.name),
             usable,
             speed: worker.speed_x_real_time.filter(|_| usable),
-            words: activity_words(&worker.activity),
+            words: match (&worker.activity, computer.and_then(away_for)) {
+                (WorkerActivity::Absent(Standing::Away), Some(away)) if is_running => {
+                    gone_words(away)
+                }
+                (WorkerActivity::Absent(_), _) if is_forgotten(worker.letter) => forgotten_words(),
+                _ => activity_words(job, place),
+            },
             facts: match link {
                 _ if worker.letter == 0 => {
                     format!("{} · {done}", units::count(worker.threads, "thread"))
@@ -307,6 +323,13 @@ fn rows<'a>(state: &'a State, job: &'a JobStatus) -> Vec<Row<'a>> {
     let mut rows: Vec<_> = of_job.chain(others).collect();
     rows.sort_by_key(|row| row.letter);
     rows
+}
+
+/// Since when it is gone, where it was there not long ago.
+fn away_for(computer: &Computer) -> Option<Duration> {
+    const LONG: Duration = Duration::from_secs(3600);
+    let seen = computer.last_seen.filter(|_| computer.link.is_none())?;
+    SystemTime::now().duration_since(seen).ok().filter(|away| *away < LONG)
 }
 
 fn is_trusted(activity: &WorkerActivity) -> bool {

@@ -11,6 +11,7 @@ use engine::{
     crew::{DeviceId, PauseReason, Standing},
     job::{ChunkState, JobPhase, JobStatus, NullTest, WorkerActivity, WorkerStatus},
     model::{ChunkSpec, JoinWindow, ModelInfo, Stem},
+    protocol::LinkKind,
     remote::{About, Computer, HubStatus, Link, Pairing, PairingStage},
     song::{SongId, SongInfo},
     waveform::Waveform,
@@ -32,7 +33,9 @@ pub fn job(pieces: usize, done: usize) -> JobStatus {
     let chunks = (0..pieces)
         .map(|n| match n {
             n if n < done => ChunkState::Committed { worker: 0, compute_secs: 0.3 },
-            n if n == done => ChunkState::Running { worker: 0, progress: 0.5 },
+            n if n == done => {
+                ChunkState::Running { worker: 0, progress: 0.5, sent_back: None, tries: 1 }
+            }
             _ => ChunkState::Pending,
         })
         .collect();
@@ -252,6 +255,7 @@ pub fn computer(letter: usize, name: &str, standing: Standing) -> Computer {
         link: is_near.then(|| Link {
             address: ([192, 168, 1, 30 + letter as u8], 51_234).into(),
             rtt: Duration::from_millis(if letter == 2 { 11 } else { 3 }),
+            kind: Some(if letter == 2 { LinkKind::WiFi } else { LinkKind::Cable }),
             bytes_per_sec: Some(if letter == 2 { 10.75e6 } else { 117.5e6 }),
         }),
         last_seen: None,
@@ -315,9 +319,7 @@ pub fn with_computers(done: Option<usize>) -> State {
                     *chunk = ChunkState::Committed { worker, compute_secs };
                     job.workers[worker].chunks_done += 1;
                 }
-                ChunkState::Running { progress, .. } => {
-                    *chunk = ChunkState::Running { worker, progress: *progress };
-                }
+                ChunkState::Running { worker: by, .. } => *by = worker,
                 ChunkState::Pending | ChunkState::Failed(_) => {}
             }
         }

@@ -5,7 +5,7 @@ use egui::{Align2, Sense, Ui, WidgetInfo, accesskit::Role, pos2, vec2};
 use engine::{crew::Standing, remote::Computer};
 
 use super::{
-    computers::{link_text, standing_words, trouble_ui},
+    computers::{short_link_text, standing_words, trouble_ui},
     models::threads,
 };
 use crate::{
@@ -137,7 +137,8 @@ fn computer_ui(
     let id = ui.scope_id().with(("computer", computer.letter));
     let response = ui.interact(open, id, Sense::click());
     let color = if chosen && usable { theme.text } else { theme.text2 };
-    let facts = computer.link.as_ref().filter(|_| usable).map(link_text).unwrap_or_default();
+    let facts = computer.link.as_ref().filter(|_| usable).map(short_link_text);
+    let facts = facts.unwrap_or_default();
     let fast = card.filter(|_| usable && cores_of(computer) > 0.0);
     let fast = fast.map_or("–".into(), |card| speed(card, cores_of(computer)));
     response.widget_info(|| {

@@ -25,6 +25,8 @@ use crate::{
 pub struct Signal {
     /// Share done, as the bits of an f32; those of positive floats sort as their values do.
     done: AtomicU32,
+    /// One more than the share of the result that came back, likewise; 0 before that begins.
+    sent_back: AtomicU32,
     cancelled: AtomicBool,
 }
 
@@ -37,6 +39,18 @@ impl Signal {
     /// Share done, 0.0..=1.0; never falls.
     pub fn done(&self) -> f32 {
         f32::from_bits(self.done.load(Ordering::Relaxed))
+    }
+
+    /// The result is on its way back, this share of it is here.
+    pub fn report_sent_back(&self, share: f32) {
+        let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
+        self.sent_back.fetch_max((1.0 + share).to_bits(), Ordering::Relaxed);
+    }
+
+    /// Share of the result that came back, 0.0..=1.0; `None` while it is not on its way.
+    pub fn sent_back(&self) -> Option<f32> {
+        let more = f32::from_bits(self.sent_back.load(Ordering::Relaxed));
+        (more >= 1.0).then_some(more - 1.0)
     }
 }
 

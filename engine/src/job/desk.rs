@@ -76,6 +76,11 @@ impl Desk {
         self.signals.iter().map(|(&lease, signal)| (lease, signal.done())).collect()
     }
 
+    /// Share of a result that came back so far, once it is on its way.
+    pub(super) fn sent_back(&self, lease: Lease) -> Option<f32> {
+        self.signals.get(&lease)?.sent_back()
+    }
+
     /// A lease was answered; false when nobody waits for that any more.
     pub(super) fn close(&mut self, lease: Lease) -> bool {
         self.signals.remove(&lease).is_some()

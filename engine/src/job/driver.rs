@@ -490,7 +490,10 @@ impl Driver {
             match self.state.phase(chunk) {
                 Phase::Received | Phase::Checking => {
                     let worker = place[self.state.checked_worker(chunk).unwrap_or(LOCAL)];
-                    status.chunks[chunk] = ChunkState::Running { worker, progress: 1.0 };
+                    let tries = self.state.tries(chunk);
+                    let state =
+                        ChunkState::Running { worker, progress: 1.0, sent_back: None, tries };
+                    status.chunks[chunk] = state;
                 }
                 Phase::Failed => {
                     if let Some(error) = self.errors.get(&chunk) {
@@ -511,7 +514,12 @@ impl Driver {
                 _ => -1.0,
             };
             if done > before {
-                *state = ChunkState::Running { worker: place[lease.worker], progress: done };
+                *state = ChunkState::Running {
+                    worker: place[lease.worker],
+                    progress: done,
+                    sent_back: self.desk.sent_back(lease),
+                    tries: self.state.tries(lease.chunk),
+                };
                 let gain = f64::from(done - before.max(0.0));
                 partial_frames += gain * plan.advance_frames(lease.chunk) as f64;
             }

@@ -33,6 +33,11 @@ pub enum ChunkState {
         worker: usize,
         /// Share done, 0.0..=1.0.
         progress: f32,
+        /// Share of its result that came back from another computer, once that is on its way and
+        /// does not come at once.
+        sent_back: Option<f32>,
+        /// Which try this is: one more than those that failed, or were lost with their computer.
+        tries: u32,
     },
     /// Its samples are stored and journalled.
     Committed {

@@ -101,6 +101,17 @@ pub enum FromWorker {
         /// First byte wanted.
         from: u64,
     },
+    /// How it is connected, to show; said where it knows, after the answer to its Hello.
+    Link(LinkKind),
+}
+
+/// What carries a connection at the worker's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkKind {
+    /// A network card with a cable.
+    Cable,
+    /// Wi-Fi.
+    WiFi,
 }
 
 /// What the main PC says on the control stream.
@@ -108,6 +119,11 @@ pub enum FromWorker {
 pub enum FromMain {
     /// Get ready to compute with this model; answered by [`FromWorker::Model`].
     Prepare(ModelOrder),
+    /// It listens at this UDP port from now on: connect anew, there.
+    Moved {
+        /// The port, at the same address.
+        port: u16,
+    },
 }
 
 /// A model as a job wants it.

@@ -20,14 +20,14 @@ pub use self::{
     frame::{FRAME_PREFIX_BYTES, MAX_FRAME_BYTES, decode, encode, frame_len},
     message::{
         Answer, BlobHead, BlobRef, ChunkOrder, ChunkReply, Encoding, FromMain, FromWorker, Hello,
-        MAX_INPUT_FRAMES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, ModelOrder, ModelStanding, Refusal,
-        Running,
+        LinkKind, MAX_INPUT_FRAMES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, ModelOrder, ModelStanding,
+        Refusal, Running,
     },
     pairing::{MAX_PAIRING_BYTES, PairAnswer, PairConfirm, PairHello, PairProof, PairRefusal},
 };
 
 /// Version of everything after [`Hello`]; computers with different ones do not work together.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// ALPN of paired computers at work.
 pub const ALPN_WORK: &[u8] = b"stemhive/1";
@@ -52,4 +52,35 @@ pub mod code {
     pub const LIMIT: u32 = 4;
     /// Another connection of the same computer took this one's place.
     pub const REPLACED: u32 = 5;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Sha256;
+
+    /// These bytes may never change without another [`VERSION`].
+    #[test]
+    fn words_on_the_control_stream_keep_their_bytes() {
+        let frame = |body: &[u8]| {
+            let len = u32::try_from(body.len()).unwrap();
+            [&len.to_le_bytes(), body].concat()
+        };
+        assert_eq!(VERSION, 2);
+        let running = FromWorker::Running(Running::Leaving);
+        assert_eq!(encode(&running).unwrap(), frame(&[0, 2]));
+        let getting = ModelStanding::Getting { done_bytes: 5, bytes: 300 };
+        let model = FromWorker::Model { hash: [7; 32], standing: getting };
+        let body = [&[1], [7; 32].as_slice(), &[1, 5, 0xac, 2]].concat();
+        assert_eq!(encode(&model).unwrap(), frame(&body));
+        let send = FromWorker::SendBlob { sha256: Sha256([9; 32]), from: 1 };
+        // As text.
+        let body = [&[2, 64], "09".repeat(32).as_bytes(), &[1]].concat();
+        assert_eq!(encode(&send).unwrap(), frame(&body));
+        assert_eq!(encode(&FromWorker::Link(LinkKind::WiFi)).unwrap(), frame(&[3, 1]));
+        let moved = FromMain::Moved { port: 47_110 };
+        assert_eq!(encode(&moved).unwrap(), frame(&[1, 0x86, 0xf0, 2]));
+        assert_eq!(encode(&ChunkReply::Stopped).unwrap(), frame(&[4]));
+        assert_eq!(encode(&Answer::Refused(Refusal::Nonsense)).unwrap(), frame(&[1, 2]));
+    }
 }

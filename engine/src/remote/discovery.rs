@@ -381,7 +381,7 @@ mod tests {
     /// On loopback alone, and at a port of its own, so that no network hears of it. Many machines
     /// that run tests have no multicast there; then this says so and checks nothing.
     #[test]
-    fn a_main_pc_is_found_where_the_network_lets_it() {
+    fn main_pcs_are_found_where_the_network_lets_them() {
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let daemon = || -> mdns_sd::Result<ServiceDaemon> {
             let daemon = ServiceDaemon::new_with_port(port)?;
@@ -390,22 +390,33 @@ mod tests {
             Ok(daemon)
         };
         let device = DeviceId([9; 32]);
-        let (Ok(here), Ok(there)) = (daemon(), daemon()) else {
+        let other = DeviceId([7; 32]);
+        let (Ok(first), Ok(second), Ok(there)) = (daemon(), daemon(), daemon()) else {
             eprintln!("SKIPPED: no mDNS on this machine");
             return;
         };
-        let announcement = Announcement::on(here, "Anna-Desktop", 47110, device).unwrap();
+        let studio = Announcement::on(first, "Studio", 47111, other).unwrap();
+        let anna = Announcement::on(second, "Anna-Desktop", 47110, device).unwrap();
         let search = Search::on(there, Arc::new(|| {})).unwrap();
         let start = Instant::now();
-        while search.found().is_empty() && start.elapsed() < Duration::from_secs(4) {
+        while search.found().len() < 2 && start.elapsed() < Duration::from_secs(4) {
             thread::sleep(Duration::from_millis(20));
         }
-        let [found] = &search.found()[..] else {
+        let found = search.found();
+        if found.is_empty() {
             eprintln!("SKIPPED: multicast does not come back on this machine");
             return;
-        };
-        assert_eq!(found.name, "Anna-Desktop");
-        assert_eq!((found.port, &found.fingerprint), (47110, &device.fingerprint()));
-        drop(announcement);
+        }
+        // One of them alone is what a slow machine has by now; it is as it should be, too.
+        let known = [("Anna-Desktop", 47110, device), ("Studio", 47111, other)];
+        for found in &found {
+            let is_it = |(name, port, device): &&(&str, u16, DeviceId)| {
+                (*name, *port, device.fingerprint())
+                    == (found.name.as_str(), found.port, found.fingerprint.clone())
+            };
+            assert!(known.iter().any(|main| is_it(&main)), "{found:?}");
+        }
+        assert!(found.is_sorted_by(|a, b| a.name < b.name), "listed by name, each once: {found:?}");
+        drop((studio, anna));
     }
 }

@@ -188,6 +188,15 @@ impl Hub {
         self.change(device, |peer| peer.accused = None)
     }
 
+    /// Shows another name to workers, listens at another port, or is found otherwise, at once. Those
+    /// who are connected are told the port and connect anew; chunks they have are given again.
+    ///
+    /// # Errors
+    /// When the port cannot be listened at: it stays as it was then, and the rest is taken.
+    pub fn set_reach(&self, name: String, port: u16, announce: bool) -> Result<()> {
+        self.shared.set_reach(name, port, announce)
+    }
+
     /// The computers that a job may use.
     pub fn crew(&self, chosen: Chosen) -> Arc<dyn Crew> {
         Arc::new(Roll { shared: Arc::clone(&self.shared), chosen })

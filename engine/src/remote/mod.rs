@@ -6,6 +6,7 @@ mod client;
 mod discovery;
 mod hub;
 mod identity;
+mod link_kind;
 mod pairing;
 mod payload;
 mod peers;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     crew::{DeviceId, Standing},
     error::Error,
+    protocol::LinkKind,
 };
 
 /// A snapshot of everything about other computers.
@@ -76,6 +77,8 @@ pub struct Link {
     pub address: SocketAddr,
     /// Round-trip time.
     pub rtt: Duration,
+    /// What carries it at the worker's end, where that is known.
+    pub kind: Option<LinkKind>,
     /// Measured goodput in bytes per second, once anything was sent.
     pub bytes_per_sec: Option<f64>,
 }

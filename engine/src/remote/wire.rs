@@ -75,9 +75,13 @@ pub(super) async fn receive<T: DeserializeOwned>(stream: &mut RecvStream) -> Res
     decode(&body).map_err(Broken::Nonsense)
 }
 
-/// Receives the rest of a stream, which must be exactly so long. Memory grows with what comes, not
-/// with what was promised.
-pub(super) async fn receive_rest(stream: &mut RecvStream, bytes: u64) -> Result<Vec<u8>, Broken> {
+/// Receives the rest of a stream, which must be exactly so long; `came` hears of the bytes that are
+/// there. Memory grows with what comes, not with what was promised.
+pub(super) async fn receive_rest(
+    stream: &mut RecvStream,
+    bytes: u64,
+    mut came: impl FnMut(u64),
+) -> Result<Vec<u8>, Broken> {
     const FIRST_BYTES: u64 = 1 << 20;
     let mut payload = Vec::with_capacity(bytes.min(FIRST_BYTES) as usize);
     while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
@@ -85,6 +89,7 @@ pub(super) async fn receive_rest(stream: &mut RecvStream, bytes: u64) -> Result<
             return Err(Broken::nonsense("The other computer sent more than it said"));
         }
         payload.extend_from_slice(&chunk.bytes);
+        came(payload.len() as u64);
     }
     if payload.len() as u64 == bytes {
         Ok(payload)

@@ -207,6 +207,12 @@ impl State {
         self.chunks[chunk].phase
     }
 
+    /// Which try of `chunk` is or would be the next one: chunks that were handed back or called back
+    /// were not tried.
+    pub fn tries(&self, chunk: usize) -> u32 {
+        u32::try_from(self.chunks[chunk].failures.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// Whether every chunk is committed or given up.
     pub fn is_finished(&self) -> bool {
         self.unfinished == 0

@@ -34,3 +34,39 @@ mod linux {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    /// Class and level of the disk priority of a thread or process (0: the caller), as the system
+    /// has it.
+    fn disk_priority(id: libc::pid_t) -> libc::c_long {
+        const WHO_PROCESS: libc::c_int = 1;
+        // SAFETY: takes numbers only.
+        unsafe { libc::syscall(libc::SYS_ioprio_get, WHO_PROCESS, id) }
+    }
+
+    #[test]
+    fn whoever_steps_back_does_so_with_its_children_and_nobody_else() {
+        const IDLE_CLASS: libc::c_long = 3;
+        let before = disk_priority(0);
+        if before < 0 {
+            eprintln!("SKIPPED: this system does not tell disk priorities");
+            return;
+        }
+        let (own, child) = std::thread::spawn(|| {
+            super::step_back(10, true);
+            let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            let priorities = (disk_priority(0), disk_priority(child.id().cast_signed()));
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            priorities
+        })
+        .join()
+        .unwrap();
+        assert_eq!(own >> 13, IDLE_CLASS);
+        assert_eq!(child >> 13, IDLE_CLASS);
+        assert_eq!(disk_priority(0), before);
+    }
+}

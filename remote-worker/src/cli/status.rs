@@ -38,6 +38,10 @@ pub(super) fn run(args: &Args, folder: &Folder) -> Result<ExitCode> {
     Ok(if status.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOTHING_RUNS) })
 }
 
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn in_words(status: &Status) -> Vec<String> {
     let megabytes = status.memory_bytes >> 20;
     let mut lines = vec![
@@ -46,10 +50,11 @@ fn in_words(status: &Status) -> Vec<String> {
             Some(why) => format!("  State    paused: {why}"),
             None => format!("  State    {}", status.state),
         },
-        format!("  Uses     {} threads, {megabytes} MB for pieces", status.threads),
+        format!("  Uses     {}, {megabytes} MB for pieces", count(status.threads as u64, "thread")),
     ];
     let speed = status.speed_x_real_time.map(|x| format!(", {x:.1} x real time"));
-    lines.push(format!("  Done     {} pieces{}", status.chunks_done, speed.unwrap_or_default()));
+    let done = count(status.chunks_done, "piece");
+    lines.push(format!("  Done     {done}{}", speed.unwrap_or_default()));
     for main in &status.mains {
         let address = main.address.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
         lines.push(format!(

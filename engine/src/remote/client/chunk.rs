@@ -96,7 +96,7 @@ async fn receive(recv: &mut RecvStream) -> Result<(ChunkOrder, Vec<u8>), Broken>
     if !makes_sense {
         return Err(Broken::nonsense("The chunk's sizes make no sense"));
     }
-    let sent = wire::receive_rest(recv, order.payload_bytes).await?;
+    let sent = wire::receive_rest(recv, order.payload_bytes, |_| {}).await?;
     let encoding = order.encoding;
     let unpacked = spawn_blocking(move || payload::decode(sent, encoding, raw_bytes as usize));
     let input = unpacked.await.map_err(|_| Broken::Lost)?.map_err(Broken::Nonsense)?;

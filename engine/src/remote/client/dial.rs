@@ -197,8 +197,13 @@ async fn dial(shared: &Shared, peer: &Peer) -> Result<(Connection, SocketAddr), 
     Err(end)
 }
 
-/// Notes that a main PC was reached at `address` just now.
-pub(super) async fn note_seen(shared: &Shared, device: DeviceId, address: SocketAddr) {
+/// Notes that a main PC is to be reached at `address` from now on, and what it says it is called.
+pub(super) async fn note_seen(
+    shared: &Shared,
+    device: DeviceId,
+    address: SocketAddr,
+    name: Option<String>,
+) {
     let peers = shared.peers.clone();
     let noted = spawn_blocking(move || {
         peers.change(device, |peer| {
@@ -206,6 +211,9 @@ pub(super) async fn note_seen(shared: &Shared, device: DeviceId, address: Socket
             peer.addresses.insert(0, address);
             peer.addresses.truncate(MAX_ADDRESSES);
             peer.last_seen = Some(SystemTime::now());
+            if let Some(name) = name {
+                peer.name = name;
+            }
         })
     });
     if let Ok(Err(error)) = noted.await {

@@ -9,6 +9,7 @@ use std::{
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -23,7 +24,9 @@ use crate::{
     crew::DeviceId,
     protocol::{Answer, FromMain, FromWorker, ModelOrder, Refusal, VERSION, code},
     remote::{
-        Peer, runtime,
+        Peer,
+        link_kind::link_kind_to,
+        runtime,
         text::printable_name,
         wire::{self, Broken},
     },
@@ -60,9 +63,10 @@ pub(super) async fn run(
 ) -> End {
     let mut stage = shared.stage.subscribe();
     let end = match timeout(ANSWER_DEADLINE, greet(shared, &connection, &mut stage)).await {
-        Ok(Ok((send, recv))) => {
-            note_seen(shared, peer.device, address).await;
-            shared.set_state(peer.device, &peer.name, MainState::Connected { address });
+        Ok(Ok((send, recv, name))) => {
+            note_seen(shared, peer.device, address, Some(name)).await;
+            let name = shared.peers.find(peer.device).map_or_else(|| peer.name.clone(), |p| p.name);
+            shared.set_state(peer.device, &name, MainState::Connected { address });
             work(shared, peer.device, &connection, send, recv, stage).await
         }
         Ok(Err(end)) => end,
@@ -74,13 +78,15 @@ pub(super) async fn run(
     end
 }
 
+/// The control stream, and what the main PC is called.
+///
 /// Nothing counts as connected before the main PC answered: with TLS 1.3 the handshake succeeds here
 /// even if this computer's key is refused there.
 async fn greet(
     shared: &Shared,
     connection: &Connection,
     stage: &mut watch::Receiver<Stage>,
-) -> Result<(SendStream, RecvStream), End> {
+) -> Result<(SendStream, RecvStream, String), End> {
     let talk = async {
         let (mut send, mut recv) = connection.open_bi().await?;
         let mut hello = shared.workshop.hello();
@@ -90,7 +96,7 @@ async fn greet(
         Ok::<_, Broken>((send, recv, answer))
     };
     match talk.await {
-        Ok((send, recv, Answer::Welcome { .. })) => Ok((send, recv)),
+        Ok((send, recv, Answer::Welcome { name, .. })) => Ok((send, recv, name)),
         Ok((.., Answer::Refused(refusal))) => Err(match refusal {
             Refusal::NotPaired => End::NotPaired,
             Refusal::UpdateNeeded { version, program } => {
@@ -126,6 +132,11 @@ async fn work(
         awaited: Mutex::default(),
     });
     let write = async {
+        let address = connection.remote_address();
+        let kind = spawn_blocking(move || link_kind_to(address)).await;
+        if let Ok(Some(kind)) = kind {
+            wire::send(&mut send, &FromWorker::Link(kind)).await?;
+        }
         loop {
             let word = tokio::select! {
                 Some(word) = outbox.recv() => word,
@@ -145,6 +156,11 @@ async fn work(
                     if orders.try_send(order).is_err() {
                         return Err(Broken::nonsense("Too many models were ordered"));
                     }
+                }
+                FromMain::Moved { port } => {
+                    let ip = connection.remote_address().ip().to_canonical();
+                    note_seen(shared, main, SocketAddr::new(ip, port), None).await;
+                    return Ok(End::Lost);
                 }
             }
         }

@@ -225,7 +225,7 @@ async fn chunks(
     let mut is_first = true;
     while let Ok((mut send, mut recv)) = connection.accept_bi().await {
         let order: ChunkOrder = wire::receive(&mut recv).await.unwrap();
-        let input = wire::receive_rest(&mut recv, order.payload_bytes).await.unwrap();
+        let input = wire::receive_rest(&mut recv, order.payload_bytes, |_| {}).await.unwrap();
         let result = result(separator.as_ref(), &order, &input);
         let says = match answers.try_recv() {
             Ok(reply) if !is_first => reply(result),

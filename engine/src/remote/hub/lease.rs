@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use quinn::{RecvStream, SendStream};
@@ -25,6 +25,9 @@ use crate::{
 
 /// How often a signal is looked at: calling back a chunk need not be faster.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A result that is here sooner is not shown on its way: that would only flicker.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// What is sent to have a chunk computed.
 pub(super) struct Parcel {
@@ -168,7 +171,14 @@ async fn listen(
                 let took = Duration::try_from_secs_f32(took_secs)
                     .map_err(|_| Broken::nonsense("The time it took makes no sense"))?;
                 let transfer = session.meter.begin();
-                let sent = wire::receive_rest(recv, payload_bytes).await?;
+                signal.report(1.0);
+                let begun = Instant::now();
+                let sent = wire::receive_rest(recv, payload_bytes, |came| {
+                    if begun.elapsed() > AT_ONCE {
+                        signal.report_sent_back((came as f64 / payload_bytes as f64) as f32);
+                    }
+                });
+                let sent = sent.await?;
                 transfer.arrived(payload_bytes);
                 let bytes = unpack(sent, encoding, result_bytes as usize).await?;
                 return Ok(Reply::Done { bytes, hash, took });

@@ -52,7 +52,7 @@ const MAX_ADDRESSES: usize = 1024;
 const MAX_MODELS: usize = 64;
 
 /// A socket at the configured address.
-pub(super) fn open(shared: &Arc<Shared>) -> Result<Endpoint> {
+pub(super) fn open(shared: &Arc<Shared>, port: u16) -> Result<Endpoint> {
     let known = {
         // Not a strong one: the endpoint must not keep what keeps it.
         let shared = Arc::downgrade(shared);
@@ -68,15 +68,16 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Endpoint> {
     let _runtime = shared.runtime.enter();
     // The socket of a client is made for both IP versions on every system; one of a server is not.
     let any = IpAddr::from(Ipv6Addr::UNSPECIFIED);
-    let at = |ip| Endpoint::client(SocketAddr::new(ip, shared.config.port));
-    let endpoint = match at(shared.config.address) {
+    let at = |ip| Endpoint::client(SocketAddr::new(ip, port));
+    let address = shared.config().address;
+    let endpoint = match at(address) {
         // IPv6 is switched off on some computers.
-        Err(e) if shared.config.address == any && e.kind() != ErrorKind::AddrInUse => {
+        Err(e) if address == any && e.kind() != ErrorKind::AddrInUse => {
             at(Ipv4Addr::UNSPECIFIED.into())
         }
         opened => opened,
     };
-    let endpoint = endpoint.map_err(|e| cannot_listen(shared.config.port, e))?;
+    let endpoint = endpoint.map_err(|e| cannot_listen(port, e))?;
     endpoint.set_server_config(Some(config));
     Ok(endpoint)
 }
@@ -184,7 +185,7 @@ async fn admit(
     }
     connection.set_receive_window(runtime::WINDOW_BYTES.into());
     let answer = Answer::Welcome {
-        name: shared.config.name.clone(),
+        name: shared.config().name.clone(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
     };
     if wire::send(&mut send, &answer).await.is_ok() {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Seek, SeekFrom},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use quinn::{Connection, RecvStream, SendStream};
@@ -20,7 +20,9 @@ use super::{
 use crate::{
     crew::DeviceId,
     error::{Error, Result},
-    protocol::{BlobHead, BlobRef, FromMain, FromWorker, Hello, ModelStanding, Running, code},
+    protocol::{
+        BlobHead, BlobRef, FromMain, FromWorker, Hello, LinkKind, ModelStanding, Running, code,
+    },
     remote::{
         About, Link,
         payload::Meter,
@@ -47,6 +49,7 @@ pub(super) struct Session {
     /// Held while the worker is told to prepare a model, so that its answers are to that order.
     pub(super) preparing: tokio::sync::Mutex<()>,
     running: watch::Sender<Running>,
+    link_kind: OnceLock<LinkKind>,
     orders: mpsc::Sender<FromMain>,
     /// Lets one file at a time through.
     sending: Semaphore,
@@ -82,6 +85,7 @@ impl Session {
         Link {
             address: std::net::SocketAddr::new(address.ip().to_canonical(), address.port()),
             rtt: self.connection.rtt(),
+            kind: self.link_kind.get().copied(),
             bytes_per_sec: self.meter.bytes_per_sec(),
         }
     }
@@ -139,6 +143,11 @@ impl Session {
                 {
                     tell.send_replace(Some(standing));
                 }
+            }
+            FromWorker::Link(kind) => {
+                // It is said once.
+                let _ = self.link_kind.set(kind);
+                shared.changed();
             }
             FromWorker::SendBlob { sha256, from } => {
                 let file = self.desk().files.get(&sha256.0).cloned();
@@ -239,6 +248,7 @@ pub(super) async fn run(
         meter: Meter::default(),
         preparing: tokio::sync::Mutex::default(),
         running: watch::channel(hello.running).0,
+        link_kind: OnceLock::new(),
         orders,
         sending: Semaphore::new(1),
         desk: Mutex::default(),

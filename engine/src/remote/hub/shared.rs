@@ -19,7 +19,7 @@ use crate::{
     crew::{DeviceId, Standing},
     error::{Error, ErrorKind, Result},
     local::Pool,
-    protocol::{Running, code},
+    protocol::{FromMain, Running, code},
     remote::{
         Announcement, Computer, HubStatus, Identity, Peer, Peers, canary::Canaries,
         pairing::PairingDesk,
@@ -31,8 +31,11 @@ use crate::{
 /// How often the keeper looks whether another process forgot or paired a computer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How long computers may take to leave a port that is given up.
+const MOVE_DEADLINE: Duration = Duration::from_secs(5);
+
 pub(super) struct Shared {
-    pub(super) config: HubConfig,
+    config: ArcSwap<HubConfig>,
     pub(super) peers: Peers,
     pub(super) pool: Arc<Pool>,
     pub(super) roster: Arc<Roster>,
@@ -95,7 +98,7 @@ impl Shared {
             changed: Notify::new(),
             has_changed: AtomicBool::new(false),
             is_pairing: AtomicBool::new(false),
-            config,
+            config: ArcSwap::from_pointee(config),
             identity,
             peers,
             pool,
@@ -183,6 +186,66 @@ impl Shared {
         }
     }
 
+    pub(super) fn config(&self) -> Arc<HubConfig> {
+        self.config.load_full()
+    }
+
+    /// Takes another name, port, or wish to be found; those who are connected follow.
+    ///
+    /// # Errors
+    /// When the port cannot be listened at: then it stays as it was, and the rest is taken.
+    pub(super) fn set_reach(
+        self: &Arc<Self>,
+        name: String,
+        port: u16,
+        announce: bool,
+    ) -> Result<()> {
+        let _deciding = self.deciding();
+        let old = self.config();
+        self.desk.set_name(name.clone());
+        let mut new = HubConfig { name, port, announce, ..(*old).clone() };
+        let mut listening = self.listening();
+        let moved = match &listening.endpoint {
+            Some(_) if new.port != old.port => listener::open(self, new.port).map(Some),
+            _ => Ok(None),
+        };
+        if moved.is_err() {
+            new.port = old.port;
+        }
+        if new != *old {
+            self.config.store(Arc::new(new));
+            // Whoever has the old name is told so before the new one is there.
+            listening.announcement = None;
+        }
+        if let Ok(Some(endpoint)) = &moved {
+            self.runtime.spawn(listener::accept(Arc::clone(self), endpoint.clone()));
+            if let Some(left) = listening.endpoint.replace(endpoint.clone()) {
+                self.runtime.spawn(self.sessions_move(left, port));
+            }
+        }
+        if listening.announcement.is_none() {
+            listening.announcement = listening.endpoint.as_ref().and_then(|it| self.announce(it));
+        }
+        drop(listening);
+        self.changed();
+        let kept = || format!("Other computers reach this one at port {} as before", old.port);
+        moved.map(drop).map_err(|error| error.kept(kept()))
+    }
+
+    /// Tells everybody the new port and lets them leave the old one.
+    fn sessions_move(&self, left: Endpoint, port: u16) -> impl Future<Output = ()> + use<> {
+        let sessions: Vec<Arc<Session>> = self.presence().sessions.values().cloned().collect();
+        async move {
+            left.set_server_config(None);
+            for session in sessions {
+                // One that is gone looks for us by itself.
+                let _ = session.order(FromMain::Moved { port }).await;
+            }
+            let _ = timeout(MOVE_DEADLINE, left.wait_idle()).await;
+            left.close(code::DONE.into(), b"");
+        }
+    }
+
     /// Listens, if it does not yet.
     ///
     /// # Errors
@@ -190,7 +253,7 @@ impl Shared {
     pub(super) fn listen(self: &Arc<Self>) -> Result<()> {
         let mut listening = self.listening();
         if listening.endpoint.is_none() {
-            let endpoint = listener::open(self)?;
+            let endpoint = listener::open(self, self.config().port)?;
             self.runtime.spawn(listener::accept(Arc::clone(self), endpoint.clone()));
             listening.announcement = self.announce(&endpoint);
             listening.endpoint = Some(endpoint);
@@ -201,8 +264,9 @@ impl Shared {
 
     /// A hint only: many networks do not let it through, and workers know the last address.
     fn announce(&self, endpoint: &Endpoint) -> Option<Announcement> {
-        let port = endpoint.local_addr().ok().filter(|_| self.config.announce)?.port();
-        Announcement::start(&self.config.name, port, self.identity.device())
+        let config = self.config();
+        let port = endpoint.local_addr().ok().filter(|_| config.announce)?.port();
+        Announcement::start(&config.name, port, self.identity.device())
             .inspect_err(|error| tracing::info!(%error, "this computer does not announce itself"))
             .ok()
     }
@@ -281,7 +345,7 @@ impl Shared {
             }
         };
         HubStatus {
-            name: self.config.name.clone(),
+            name: self.config().name.clone(),
             device: Some(self.identity.device()),
             addresses: self.addresses(),
             computers: peers.into_iter().map(computer).collect(),
@@ -340,6 +404,7 @@ fn alike(a: &HubStatus, b: &HubStatus) -> bool {
         status.pairing.as_ref().map(|p| (p.code.clone(), p.until, p.stage.clone()))
     };
     a.device == b.device
+        && a.name == b.name
         && a.addresses == b.addresses
         && pairing(a) == pairing(b)
         && a.computers.iter().map(still).eq(b.computers.iter().map(still))

@@ -38,7 +38,7 @@ pub(in crate::remote) struct PairingDesk(Arc<Desk>);
 struct Desk {
     identity: Identity,
     peers: Peers,
-    name: String,
+    name: Mutex<String>,
     tickets: Tickets,
     places: Semaphore,
     state: Mutex<State>,
@@ -64,11 +64,16 @@ impl PairingDesk {
         Self(Arc::new(Desk {
             identity,
             peers,
-            name,
+            name: Mutex::new(name),
             tickets: Tickets::new(data_dir),
             places: Semaphore::new(MAX_AT_DESK),
             state: Mutex::default(),
         }))
+    }
+
+    /// Shows this name to workers from now on.
+    pub(in crate::remote) fn set_name(&self, name: String) {
+        *self.0.name() = name;
     }
 
     /// Has `wake` called whenever [`Self::status`] changed other than by time: a code that is over
@@ -202,6 +207,10 @@ fn refused(why: PairRefusal) -> PairAnswer {
 }
 
 impl Desk {
+    fn name(&self) -> MutexGuard<'_, String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -346,7 +355,7 @@ impl Attempt {
                         window.was_paired(device);
                     }
                 });
-                return PairAnswer::Welcome { tag, name: self.desk.name.clone() };
+                return PairAnswer::Welcome { tag, name: self.desk.name().clone() };
             }
             Ok(Err(error)) => trouble(&error),
             Err(error) => trouble(&error),
