@@ -134,11 +134,7 @@ impl ModelArgs {
             }
         };
         let Some(name) = &self.model else {
-            return Some(Choice {
-                model: engine.default_model().name,
-                quality,
-                workers: Chosen::All,
-            });
+            return Some(Choice { model: engine.default_model().name, quality, workers });
         };
         let models = engine.models();
         if models.iter().any(|model| &model.name == name) {
