@@ -24,7 +24,7 @@ pub(crate) fn song(dir: &Path, secs: usize) -> PathBuf {
 }
 
 /// The files a separation wrote, by name.
-fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
+pub(crate) fn stems(dir: &Path) -> BTreeMap<String, blake3::Hash> {
     std::fs::read_dir(dir)
         .expect("the stems are there")
         .map(|entry| {
@@ -241,7 +241,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(name: &str, namespace: Option<&str>) -> Self {
+    /// Not paired yet.
+    pub(crate) fn new(name: &str, namespace: Option<&str>) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let namespace = namespace.map(str::to_owned);
         Self { home, name: name.into(), namespace, running: None }
@@ -308,7 +309,8 @@ impl Worker {
         worker
     }
 
-    fn join(&self, args: &[&str], input: &str) {
+    /// Runs `join`, with `input` on its standard input.
+    pub(crate) fn join(&self, args: &[&str], input: &str) {
         let mut child = self
             .command()
             .args(["join", "--name", &self.name])
@@ -351,7 +353,7 @@ impl Worker {
         self.running = Some(child);
     }
 
-    fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.running.as_ref().expect("it runs").id().to_string()
     }
 
