@@ -9,16 +9,16 @@ use crate::{
 
 use engine::catalogue::Sha256;
 
-/// A network of HTDemucs's layout with random weights. It is small, so each piece is computed
-/// [`SHIFTS`] times, which comes to what a piece takes with the real one.
+/// A network of HTDemucs's layout with random weights. It is small and its pieces are short, so each is
+/// computed [`SHIFTS`] times, which takes as long for a minute of music as the real one.
 const NETWORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/data/htdemucs/four.th");
 const SHIFTS: &str = "12";
 
 pub(crate) fn rows(table: &mut Table) {
     assert!(stemhive_worker_path().is_file());
     let heavy = ["--model", NETWORK, "--shifts", SHIFTS];
-    compare(table, "a small HTDemucs, 12 shifts", 240, &heavy, Some(1.8));
-    compare(table, "the built-in model, 50 times real time", 1200, &["--model", "spectral"], None);
+    compare(table, "a small HTDemucs, 12 shifts", 60, &heavy, Some(1.8));
+    compare(table, "the built-in model, 50 times real time", 600, &["--model", "spectral"], None);
 }
 
 /// A song on one computer, and with a second one that has to find it first.

