@@ -3,7 +3,7 @@
 
 use std::{
     io::Write,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -155,6 +155,12 @@ impl Peers {
     /// The one called `device`.
     pub fn find(&self, device: DeviceId) -> Option<Peer> {
         self.known().peers.iter().find(|peer| peer.device == device).cloned()
+    }
+
+    /// Whether any of them was reached at an address that `is_it`.
+    pub(super) fn any_reached_at(&self, is_it: impl Fn(IpAddr) -> bool) -> bool {
+        let known = self.known();
+        known.peers.iter().flat_map(|peer| &peer.addresses).any(|address| is_it(address.ip()))
     }
 
     /// Adds a computer that just proved itself, with the next letter and a name of its own; one that

@@ -313,7 +313,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(name: &str, namespace: Option<&str>) -> Self {
+    /// Not paired yet.
+    pub(crate) fn new(name: &str, namespace: Option<&str>) -> Self {
         Self::at_home(name, namespace, tempfile::tempdir().expect("a folder"))
     }
 
@@ -435,8 +436,9 @@ impl Worker {
         worker
     }
 
+    /// Runs `join`, with `input` on its standard input.
     #[track_caller]
-    fn join(&self, args: &[&str], input: &str) {
+    pub(crate) fn join(&self, args: &[&str], input: &str) {
         self.try_join(args, input).unwrap_or_else(|said| panic!("joining failed: {said}"));
     }
 
@@ -484,7 +486,7 @@ impl Worker {
         self.running = Some(child);
     }
 
-    fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.running.as_ref().expect("it runs").id().to_string()
     }
 

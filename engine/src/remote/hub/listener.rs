@@ -41,12 +41,16 @@ const INCOMING_BYTES: u64 = 16 << 10;
 /// From the first packet to the Hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Handshakes that an address may make at once, and each second.
+/// Handshakes that a network may make at once, and each second.
 const BURST: f64 = 16.0;
 const PER_SEC: f64 = 4.0;
 
-/// Addresses whose handshakes are counted.
-const MAX_ADDRESSES: usize = 1024;
+/// Handshakes each second that all strangers together may make. Within [`HELLO_DEADLINE`] they come to
+/// less than [`MAX_INCOMING`], so that there is always room for those we know.
+const STRANGERS_PER_SEC: f64 = 6.0;
+
+/// Networks whose handshakes are counted.
+const MAX_NETWORKS: usize = 1024;
 
 /// Most model hashes in a Hello.
 const MAX_MODELS: usize = 64;
@@ -96,13 +100,15 @@ pub(super) fn addresses(endpoint: &Endpoint) -> Vec<SocketAddr> {
 pub(super) async fn accept(shared: Arc<Shared>, endpoint: Endpoint) {
     let under_way = Arc::new(AtomicUsize::new(0));
     // Two, so that whoever pretends to be at a worker's address cannot use up its handshakes.
-    let (mut claimed, mut proven) = (Buckets::default(), Buckets::default());
+    let began = Instant::now();
+    let (mut claimed, mut proven) = (Quota::new(began), Quota::new(began));
     while let Some(incoming) = endpoint.accept().await {
         let visitors = under_way.load(Ordering::Relaxed);
-        let ip = incoming.remote_address().ip().to_canonical();
+        let network = network_of(incoming.remote_address().ip());
+        let is_stranger = !shared.peers.any_reached_at(|ip| network_of(ip) == network);
         let is_proven = incoming.remote_address_validated();
-        let buckets = if is_proven { &mut proven } else { &mut claimed };
-        let has_token = buckets.take(ip, Instant::now());
+        let quota = if is_proven { &mut proven } else { &mut claimed };
+        let has_token = quota.take(network, is_stranger, Instant::now());
         if visitors >= MAX_INCOMING || (is_proven && !has_token) {
             incoming.refuse();
         } else if !is_proven && (visitors > CALM || !has_token) {
@@ -207,30 +213,62 @@ fn refusal_of(hello: &Hello) -> Option<Refusal> {
     })
 }
 
-/// Token buckets by address, or by network where one computer may have many addresses. Full ones
-/// need not be remembered.
-#[derive(Default)]
-struct Buckets(BTreeMap<IpAddr, (f64, Instant)>);
+/// The network of one computer, which may have many addresses in IPv6.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
 
-impl Buckets {
-    /// Whether `ip` may make another handshake.
-    fn take(&mut self, ip: IpAddr, now: Instant) -> bool {
-        let ip = match ip {
-            IpAddr::V4(_) => ip,
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        };
-        let level = |(tokens, at): (f64, Instant)| {
-            (tokens + PER_SEC * now.saturating_duration_since(at).as_secs_f64()).min(BURST)
-        };
-        let tokens = self.0.get(&ip).map_or(BURST, |&bucket| level(bucket));
-        if !self.0.contains_key(&ip) && self.0.len() >= MAX_ADDRESSES {
-            self.0.retain(|_, bucket| level(*bucket) < BURST);
-            if self.0.len() >= MAX_ADDRESSES {
+/// Tokens that come back by the second.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(at: Instant) -> Self {
+        Self { tokens: BURST, at }
+    }
+
+    fn refilled(self, per_sec: f64, now: Instant) -> Self {
+        let secs = now.saturating_duration_since(self.at).as_secs_f64();
+        Self { tokens: (self.tokens + per_sec * secs).min(BURST), at: now }
+    }
+}
+
+/// Who may make a handshake: so many of each network, and so many of all networks together that no
+/// paired computer was ever reached at, so that strangers with many addresses gain nothing.
+struct Quota {
+    /// Full ones need not be remembered.
+    networks: BTreeMap<IpAddr, Bucket>,
+    strangers: Bucket,
+}
+
+impl Quota {
+    fn new(now: Instant) -> Self {
+        Self { networks: BTreeMap::new(), strangers: Bucket::full(now) }
+    }
+
+    /// Whether one of `network` may make another handshake.
+    fn take(&mut self, network: IpAddr, is_stranger: bool, now: Instant) -> bool {
+        if !self.networks.contains_key(&network) && self.networks.len() >= MAX_NETWORKS {
+            self.networks.retain(|_, bucket| bucket.refilled(PER_SEC, now).tokens < BURST);
+            // There are few that are no strangers.
+            if is_stranger && self.networks.len() >= MAX_NETWORKS {
                 return false;
             }
         }
-        let may = tokens >= 1.0;
-        self.0.insert(ip, (if may { tokens - 1.0 } else { tokens }, now));
+        self.strangers = self.strangers.refilled(STRANGERS_PER_SEC, now);
+        let bucket = self.networks.entry(network).or_insert_with(|| Bucket::full(now));
+        *bucket = bucket.refilled(PER_SEC, now);
+        let may = bucket.tokens >= 1.0 && !(is_stranger && self.strangers.tokens < 1.0);
+        if may {
+            bucket.tokens -= 1.0;
+            self.strangers.tokens -= if is_stranger { 1.0 } else { 0.0 };
+        }
         may
     }
 }
@@ -239,25 +277,32 @@ impl Buckets {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_gets_a_burst_and_then_a_few_handshakes_a_second() {
-        let mut buckets = Buckets::default();
-        let now = Instant::now();
-        let ip = IpAddr::from([10, 0, 0, 1]);
-        let granted = |buckets: &mut Buckets, at| (0..100).filter(|_| buckets.take(ip, at)).count();
-        assert_eq!(granted(&mut buckets, now), 16);
-        assert_eq!(granted(&mut buckets, now + Duration::from_secs(2)), 8);
-        assert!(buckets.take(IpAddr::from([10, 0, 0, 2]), now));
+    fn granted(quota: &mut Quota, ip: [u8; 4], is_stranger: bool, at: Instant) -> usize {
+        (0..100).filter(|_| quota.take(ip.into(), is_stranger, at)).count()
     }
 
     #[test]
-    fn addresses_without_end_take_no_memory_without_end() {
-        let mut buckets = Buckets::default();
+    fn a_network_gets_a_burst_and_then_a_few_handshakes_a_second() {
         let now = Instant::now();
-        for n in 0..100_000u32 {
-            buckets.take(IpAddr::from(n.to_be_bytes()), now);
+        let mut quota = Quota::new(now);
+        assert_eq!(granted(&mut quota, [10, 0, 0, 1], false, now), 16);
+        assert_eq!(granted(&mut quota, [10, 0, 0, 1], false, now + Duration::from_secs(2)), 8);
+        assert_eq!(granted(&mut quota, [10, 0, 0, 2], false, now), 16);
+    }
+
+    #[test]
+    fn strangers_share_a_few_handshakes_and_take_none_from_those_we_know() {
+        let mut now = Instant::now();
+        let mut quota = Quota::new(now);
+        let mut handshakes = 0;
+        for n in 0..60_000u32 {
+            now += Duration::from_millis(1);
+            let from = Ipv4Addr::from(n.to_be_bytes());
+            handshakes += usize::from(quota.take(from.into(), true, now));
         }
-        assert!(buckets.0.len() <= MAX_ADDRESSES);
-        assert!(buckets.take(IpAddr::from([200, 0, 0, 1]), now + Duration::from_secs(10)));
+        assert!((370..=380).contains(&handshakes), "{handshakes}");
+        assert!(quota.networks.len() <= MAX_NETWORKS);
+        assert_eq!(granted(&mut quota, [200, 0, 0, 1], false, now), 16);
+        assert_eq!(granted(&mut quota, [200, 0, 0, 2], true, now), 0);
     }
 }

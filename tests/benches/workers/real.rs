@@ -1,0 +1,77 @@
+//! The real programs with the real engine: one computer of one thread, and two of them.
+
+use integration_tests::stemhive_worker_path;
+
+use crate::{
+    computers::{MainPc, Worker, song, stems},
+    table::Table,
+};
+
+use engine::catalogue::Sha256;
+
+/// A network of HTDemucs's layout with random weights. It is small and its pieces are short, so each is
+/// computed [`SHIFTS`] times, which takes as long for a minute of music as the real one.
+const NETWORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/data/htdemucs/four.th");
+const SHIFTS: &str = "12";
+
+pub(crate) fn rows(table: &mut Table) {
+    assert!(stemhive_worker_path().is_file());
+    let heavy = ["--model", NETWORK, "--shifts", SHIFTS];
+    compare(table, "a small HTDemucs, 12 shifts", 60, &heavy, Some(1.8));
+    compare(table, "the built-in model, 50 times real time", 600, &["--model", "spectral"], None);
+}
+
+/// A song on one computer, and with a second one that has to find it first.
+fn compare(table: &mut Table, what: &str, secs: usize, model: &[&str], least: Option<f64>) {
+    let main = MainPc::new();
+    let mut worker = Worker::paired_by_ticket(&main, "Studio-PC");
+    let hash = Sha256::of(&std::fs::read(NETWORK).expect("part of the repository")).to_string();
+    let allowed = worker.command().args(["allow", &hash]).output().expect("stemhive-worker runs");
+    assert!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
+
+    let song = song(main.dir(), secs);
+    let mut separate = |workers: &str| {
+        let output = main.path(workers);
+        let job = main.separate(&song, &output, &[&["--workers", workers], model].concat());
+        if workers == "all" {
+            worker.run();
+        }
+        let done = job.finish();
+        main.forget_songs();
+        let files = stems(&output.join(format!("song-{secs}")));
+        let took = done["elapsed_secs"].as_f64().expect("seconds");
+        (took, files, done["workers"].clone())
+    };
+    let (alone, files, _) = separate("none");
+    let (together, same, who) = separate("all");
+    let is_same = files == same;
+    let gain = alone / together;
+    let found = format!(
+        "{gain:.2}x ({alone:.1} s, {together:.1} s), files {}; {}",
+        if is_same { "identical" } else { "DIFFERENT" },
+        pieces(&who),
+    );
+    let minutes = secs / 60;
+    match least {
+        Some(least) => table.row(
+            "student system: 2.13x on 2 workers",
+            &format!("{minutes}-minute song, 1 thread here and 1 in a worker program, {what}: >= {least}x"),
+            &found,
+            gain >= least && is_same,
+        ),
+        None => table.row(
+            "the same",
+            &format!("{minutes}-minute song, likewise, {what}: identical files"),
+            &found,
+            is_same,
+        ),
+    }
+}
+
+fn pieces(who: &serde_json::Value) -> String {
+    let each = who.as_array().into_iter().flatten();
+    let words: Vec<String> = each
+        .map(|one| format!("{} pieces by {}", one["pieces"], one["name"].as_str().unwrap_or("?")))
+        .collect();
+    words.join(", ")
+}
