@@ -115,7 +115,9 @@ def main() -> None:
         systems["mixture / 4"] = lambda song: dict.fromkeys(STEMS, song.mixture / 4)
         systems["ideal ratio mask"] = oracle
     chosen = songs(options.songs, options.only)
-    print("| system | song | drums | bass | other | vocals | leakage |\n|---|---|---|---|---|---|---|")
+    print(
+        "| system | song | drums | bass | other | vocals | leakage |\n|---|---|---|---|---|---|---|"
+    )
     for system, estimate in systems.items():
         everything: dict[str, list[tuple[float, float]]] = {}
         for song in chosen:
@@ -137,10 +139,14 @@ def main() -> None:
             row = " | ".join(cells.get(stem, "") for stem in STEMS)
             print(f"| {system} | {song.name} | {row} | {leaks} |", flush=True)
         means = {n: np.mean(np.array(pairs), 0) for n, pairs in everything.items() if n in STEMS}
-        row = " | ".join(f"{means[s][0]:.1f}/{means[s][1]:.1f}" if s in means else "" for s in STEMS)
+        row = " | ".join(
+            f"{means[s][0]:.1f}/{means[s][1]:.1f}" if s in means else "" for s in STEMS
+        )
         if means:
             overall = np.mean(np.array(list(means.values())), 0)
-            print(f"| {system} | **mean** {overall[0]:.2f}/{overall[1]:.2f} | {row} | |", flush=True)
+            print(
+                f"| {system} | **mean** {overall[0]:.2f}/{overall[1]:.2f} | {row} | |", flush=True
+            )
 
 
 if __name__ == "__main__":

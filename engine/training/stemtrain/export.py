@@ -28,7 +28,9 @@ def main() -> None:
     weights.save(network, options.out)
     size = options.out.stat().st_size
     if size > MOST_BYTES:
-        raise SystemExit(f"{options.out} has {size} bytes, more than the {MOST_BYTES} that may ship")
+        raise SystemExit(
+            f"{options.out} has {size} bytes, more than the {MOST_BYTES} that may ship"
+        )
     print(
         f"{options.out}: {parameter_count(network)} parameters, {size} bytes, "
         f"{macs_per_second(network.config) / 1e6:.0f} MMAC per second of audio"

@@ -22,9 +22,7 @@ def clone(source: dict, work: Path, clones: Path | None) -> Path:
     target = work / "clones" / source["name"]
     if not target.exists():
         url = f"https://github.com/{source['repository']}"
-        subprocess.run(
-            ["git", "clone", "--bare", "--filter=blob:none", url, target], check=True
-        )
+        subprocess.run(["git", "clone", "--bare", "--filter=blob:none", url, target], check=True)
     return target
 
 

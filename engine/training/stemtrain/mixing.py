@@ -35,7 +35,9 @@ class Batch:
 
     features: torch.Tensor  # [batch, frames, grid bins, 4]
     magnitude: torch.Tensor  # of the mix, [batch, frames, grid bins, 1, 2]
-    targets: torch.Tensor  # part of the magnitude each stem explains, [batch, frames, grid bins, 4, 2]
+    targets: (
+        torch.Tensor
+    )  # part of the magnitude each stem explains, [batch, frames, grid bins, 4, 2]
 
 
 def open_pools(folder: Path) -> dict[str, Pool]:
@@ -65,7 +67,9 @@ def at_speed(x: np.ndarray, ratio: float, samples: int) -> np.ndarray:
 
 
 class Mixer:
-    def __init__(self, folder: Path, config: Config, rng: np.random.Generator, device: torch.device):
+    def __init__(
+        self, folder: Path, config: Config, rng: np.random.Generator, device: torch.device
+    ):
         self.folder = folder
         self.config = config
         self.rng = rng
@@ -129,7 +133,9 @@ class Mixer:
         for index, stem in enumerate(STEMS):
             stems[index] = self.crop(stem, samples)
             if rng.random() < DOUBLING[stem]:
-                stems[index] += self.crop(stem, samples) * np.float32(10 ** (rng.uniform(-12, 0) / 20))
+                stems[index] += self.crop(stem, samples) * np.float32(
+                    10 ** (rng.uniform(-12, 0) / 20)
+                )
         return stems
 
     def coherent(self, samples: int) -> np.ndarray:
@@ -204,7 +210,9 @@ class Mixer:
         masters more often. The network hears songs at their own level, so it must know them all."""
         clips = len(power)
         hot = self.rng.random(clips) < 0.6
-        level_db = np.where(hot, self.rng.uniform(-20, -9, clips), self.rng.uniform(-34, -14, clips))
+        level_db = np.where(
+            hot, self.rng.uniform(-20, -9, clips), self.rng.uniform(-34, -14, clips)
+        )
         window_power = self.config.n_fft * 0.375
         rms = (power.mean((1, 2, 3)) / window_power).sqrt()
         gain = torch.from_numpy(10 ** (level_db / 20)).float().to(self.device) / (rms + 1e-4)

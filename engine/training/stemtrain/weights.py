@@ -25,9 +25,7 @@ def load(path: Path) -> Network:
     """The network in single precision."""
     with safe_open(path, "pt") as file:
         network = Network(Config.from_json(file.metadata()[METADATA_KEY]))
-        state = {
-            name: file.get_tensor(stored_name(name)).float() for name in network.state_dict()
-        }
+        state = {name: file.get_tensor(stored_name(name)).float() for name in network.state_dict()}
     network.load_state_dict(state)
     return network.eval()
 

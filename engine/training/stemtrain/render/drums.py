@@ -8,8 +8,18 @@ import numpy as np
 import soundfile
 
 from . import samples
-from .dsp import RATE_HZ, Rng, band_pass, chance, compress, high_pass, log_uniform, low_pass
-from .dsp import reverb, saturate, stereo
+from .dsp import (
+    RATE_HZ,
+    Rng,
+    band_pass,
+    chance,
+    compress,
+    high_pass,
+    log_uniform,
+    reverb,
+    saturate,
+    stereo,
+)
 from .score import Note, Score
 from .soundfont import SoundFont
 
@@ -91,7 +101,9 @@ def synthetic_hits(rng: Rng) -> dict[str, np.ndarray]:
 
     length = int(0.5 * RATE_HZ)
     tone = rng.uniform(150, 260)
-    body = swept_sine(length, tone * 1.6, tone, 0.01) + 0.6 * swept_sine(length, tone * 2.6, tone * 1.6, 0.01)
+    body = swept_sine(length, tone * 1.6, tone, 0.01) + 0.6 * swept_sine(
+        length, tone * 2.6, tone * 1.6, 0.01
+    )
     rattle = band_pass(noise(0.5), rng.uniform(700, 2_500), rng.uniform(7_000, 15_000))
     snare = body * decay(length, rng.uniform(0.03, 0.12)) * rng.uniform(0.2, 1.0)
     snare += rattle * decay(length, rng.uniform(0.05, 0.2)) * rng.uniform(0.7, 2.0)
@@ -174,7 +186,9 @@ class Drums:
         if kind < 0.12:
             mix = self.loop(score, rng)
         elif kind < 0.27:
-            mix = self.font.play(self.notes(score, rng), int(rng.choice(GM_KITS)), score.seconds, True)
+            mix = self.font.play(
+                self.notes(score, rng), int(rng.choice(GM_KITS)), score.seconds, True
+            )
         else:
             mix = self.pattern(score, rng, self.kit(rng))
         if chance(rng, 0.5):
@@ -300,7 +314,9 @@ def hits(score: Score, rng: Rng) -> list[tuple[float, str, float]]:
         }
 
     patterns = [bar(), bar()]
-    silent = {str(v) for v in rng.choice(["kick", "snare", "hat"], 1)} if chance(rng, 0.15) else set()
+    silent = (
+        {str(v) for v in rng.choice(["kick", "snare", "hat"], 1)} if chance(rng, 0.15) else set()
+    )
     part = []
     for index in range(score.bars):
         if chance(rng, 0.05):

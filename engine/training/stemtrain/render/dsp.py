@@ -117,7 +117,9 @@ def equalise(x: np.ndarray, rng: Rng, spread_db: float) -> np.ndarray:
     gain_db = np.zeros(len(octave))
     for _ in range(int(rng.integers(2, 5))):
         centre, width = rng.uniform(5.5, 14.0), rng.uniform(0.4, 2.0)
-        gain_db += rng.uniform(-spread_db, spread_db) * np.exp(-0.5 * ((octave - centre) / width) ** 2)
+        gain_db += rng.uniform(-spread_db, spread_db) * np.exp(
+            -0.5 * ((octave - centre) / width) ** 2
+        )
     return np.fft.irfft(spectrum * 10 ** (gain_db / 20.0)[:, None], len(x), axis=0)
 
 
@@ -142,5 +144,7 @@ def normalise(x: np.ndarray) -> np.ndarray:
     y = x * (0.1 / np.sqrt((active**2).mean()))
     peak = np.abs(y).max()
     if peak > 0.99:
-        y = np.where(np.abs(y) > 0.6, np.sign(y) * (0.6 + 0.39 * np.tanh((np.abs(y) - 0.6) / 0.39)), y)
+        y = np.where(
+            np.abs(y) > 0.6, np.sign(y) * (0.6 + 0.39 * np.tanh((np.abs(y) - 0.6) / 0.39)), y
+        )
     return np.round(y * 32767.0).astype(np.int16)

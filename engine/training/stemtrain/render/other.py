@@ -14,7 +14,9 @@ from .soundfont import SoundFont
 GM_PROGRAMS = [p for p in range(96) if not (32 <= p < 40 or p in (47, 52, 53, 54, 85, 91))]
 GM_GUITARS = range(24, 32)
 ORGAN_STOPS = ("all_all_all", "clarinet", "flutes", "trompette", "violin", "tremolo", "trombone")
-BERKLEE_TONES = r"synth|guitar|pad|piano|string|violin|theremin_\d|organ|sitar|arp|bell|brass|kalimba|FM"
+BERKLEE_TONES = (
+    r"synth|guitar|pad|piano|string|violin|theremin_\d|organ|sitar|arp|bell|brass|kalimba|FM"
+)
 VOICES = r"voc|vox|voice|choir"
 SONIC_PI_TONES = r"ambi_(?!choir)|guit_|elec_b|elec_p|loop_electric|loop_drone|loop_garzul"
 

@@ -65,7 +65,9 @@ def main() -> None:
         for name, path in files_of(options.work, folder).items():
             audio = decode(path).astype(np.float32)
             stem = class_of(song, name)
-            print(f"{song}: {name} ({path.parts[-4]}) is {stem}, {len(audio) / SAMPLE_RATE_HZ:.0f} s")
+            print(
+                f"{song}: {name} ({path.parts[-4]}) is {stem}, {len(audio) / SAMPLE_RATE_HZ:.0f} s"
+            )
             total = sums.setdefault(stem, np.zeros((0, 2), np.float32))
             if len(total) < len(audio):
                 total = np.pad(total, ((0, len(audio) - len(total)), (0, 0)))

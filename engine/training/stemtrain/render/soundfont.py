@@ -40,4 +40,8 @@ class SoundFont:
         return np.concatenate(pieces)[:total]
 
     def generate(self, samples: int) -> np.ndarray:
-        return np.frombuffer(bytes(self.synth.generate(samples)), np.float32).reshape(-1, 2).astype(float)
+        return (
+            np.frombuffer(bytes(self.synth.generate(samples)), np.float32)
+            .reshape(-1, 2)
+            .astype(float)
+        )

@@ -33,7 +33,8 @@ single day is mine oh yeah hey now""".split()
 GERMAN = """liebe nacht du ich und wir feuer niemals wieder heute traum fallen herz licht regen fluss heimat
 bleib sonne mond warum allein himmel morgen glaube nimm meine hand langsam tanzen schatten sommer zeit wild
 jung immer menschen stadt sterne wasser ruf deinen namen verloren leicht komm""".split()
-SPANISH = """amor noche contigo fuego nunca otra vez hoy sueño caer corazón luz lluvia río casa quédate sol luna
+SPANISH = """amor noche contigo fuego nunca otra vez hoy sueño caer corazón luz lluvia río casa quédate sol
+luna
 por qué camino azul cielo mañana creer toma mi mano despacio bailar sombra verano tiempo siempre gente ciudad
 estrellas agua llama tu nombre perdido fácil ven""".split()
 FRENCH = """amour nuit toi moi feu jamais encore ce soir rêve tomber coeur lumière pluie rivière maison reste
@@ -42,7 +43,9 @@ toujours gens ville étoiles eau appelle ton nom perdu facile viens""".split()
 ITALIAN = """amore notte con te fuoco mai ancora stasera sogno cadere cuore luce pioggia fiume casa resta sole
 luna perché sola strada blu cielo mattina credere prendi la mia mano piano ballare ombra estate tempo sempre
 gente città stelle acqua chiama il tuo nome perso facile vieni""".split()
-SYLLABLES = list("あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわ")
+SYLLABLES = list(
+    "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわ"
+)
 PICO = {
     "en-US": ENGLISH,
     "en-GB": ENGLISH,
@@ -108,8 +111,7 @@ def speak_pico(sources: Path, language: str, text: str, path: str) -> None:
 
 
 def music_xml(rng: Rng) -> str:
-    """Four bars of a random walk in a major scale, two octaves around its middle."""
-    steps = [("C", 0), ("D", 0), ("E", 0), ("F", 0), ("G", 0), ("A", 0), ("B", 0)]
+    """Four bars of a random walk in C major, two octaves of it, in sixteenths."""
     at = int(rng.integers(26, 34))
     bars = []
     for number in range(1, 5):
@@ -117,7 +119,7 @@ def music_xml(rng: Rng) -> str:
         while left > 0:
             length = min(int(rng.choice([2, 4, 4, 6, 8])), left)
             at = int(np.clip(at + rng.choice([-3, -2, -1, 0, 1, 2, 3]), 25, 38))
-            step, octave = steps[at % 7][0], at // 7
+            step, octave = "CDEFGAB"[at % 7], at // 7
             lyric = SYLLABLES[rng.integers(len(SYLLABLES))]
             notes.append(
                 f"<note><pitch><step>{step}</step><octave>{octave}</octave></pitch>"
@@ -160,7 +162,9 @@ def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float
     found: dict[str, tuple[Callable[[Rng, str], None], float]] = {}
     for voice in FLITE:
         found[f"flite-{voice}"] = (
-            lambda rng, path, voice=voice: speak_flite(sources, voice, sentence(ENGLISH, rng), path),
+            lambda rng, path, voice=voice: speak_flite(
+                sources, voice, sentence(ENGLISH, rng), path
+            ),
             7_600.0,
         )
     for language, words in PICO.items():

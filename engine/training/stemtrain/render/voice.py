@@ -101,10 +101,13 @@ class Singer:
 
 class Voices:
     def __init__(self, work: Path, rng: Rng):
-        self.speakers = {path.stem: load(path) for path in sorted((work / "speakers").glob("*.npz"))}
+        self.speakers = {
+            path.stem: load(path) for path in sorted((work / "speakers").glob("*.npz"))
+        }
         notes = sorted((work / "sources/berklee/berklee").glob("*.mp3"))
         banks = [
-            samples.bank([p for p in notes if re.match(kind, p.name)], rng, 40) for kind in SUNG_NOTES
+            samples.bank([p for p in notes if re.match(kind, p.name)], rng, 40)
+            for kind in SUNG_NOTES
         ]
         self.banks = [bank for bank in banks if bank]
 
@@ -145,7 +148,13 @@ class Voices:
                     up = float(rng.choice([0, 0, 3, 4, 7, -5])) + rng.normal(0.0, 0.08)
                     late = at + rng.uniform(0.0, 0.03)
                     second = (hz * 2 ** (up / 12.0), envelope, aperiodicity)
-                    add(mix, pyworld.synthesize(*second, RATE_HZ, FRAME_SECS * 1000), late, 0.25, pan)
+                    add(
+                        mix,
+                        pyworld.synthesize(*second, RATE_HZ, FRAME_SECS * 1000),
+                        late,
+                        0.25,
+                        pan,
+                    )
             at += length + float(rng.choice([0.0, 0.5, 1.0, 2.0, 4.0])) * score.beat_secs
         return mix
 
