@@ -7,13 +7,13 @@
 # SONGS is a folder of multitracks to score on. CLONES may name a folder of git clones to use instead
 # of the network, STEPS, POOLS and MINUTES set how much is done.
 set -eu
-work=$1
-songs=${2:-}
+mkdir -p "$1"
+work=$(cd "$1" && pwd)
+songs=${2:+$(cd "$2" && pwd)}
 steps=${STEPS:-40000}
 pools=${POOLS:-12}
 minutes=${MINUTES:-20}
 cd "$(dirname "$0")"
-mkdir -p "$work"
 
 [ -d "$work/venv" ] || python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --requirement requirements.txt

@@ -2,9 +2,9 @@
 
     python -m stemtrain.fetch WORK [--clones DIR]
 
-Each source comes to WORK/sources/<name>. Git repositories are cloned without their blobs and only
-what is listed is taken; DIR may hold clones already, as <owner>+<name>/repo. Objects that a clone
-lacks are skipped with a line: large files are often absent from mirrors.
+Each source comes to WORK/sources/<name>. Of a Git repository only the listed commit is fetched and
+only the listed files are unpacked; DIR may hold clones already, as <owner>+<name>/repo. Objects that
+a clone lacks are skipped with a line: large files are often absent from mirrors.
 """
 
 import argparse
@@ -20,9 +20,10 @@ def clone(source: dict, work: Path, clones: Path | None) -> Path:
     if clones is not None:
         return clones / source["repository"].replace("/", "+") / "repo"
     target = work / "clones" / source["name"]
-    if not target.exists():
-        url = f"https://github.com/{source['repository']}"
-        subprocess.run(["git", "clone", "--bare", "--filter=blob:none", url, target], check=True)
+    git = ["git", "--git-dir", str(target)]
+    url = f"https://github.com/{source['repository']}"
+    subprocess.run([*git, "init", "--quiet", "--bare"], check=True)
+    subprocess.run([*git, "fetch", "--depth", "1", url, source["commit"]], check=True)
     return target
 
 
