@@ -1,0 +1,1 @@
+"""Training of the `band_gru` separation network; see ../README.md."""
