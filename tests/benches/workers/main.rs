@@ -9,6 +9,9 @@
 
 #[path = "../../../engine/tests/chaos_relay/mod.rs"]
 mod chaos_relay;
+#[path = "../../tests/workers/clock.rs"]
+#[allow(dead_code, unused_imports, reason = "only the tests let clocks jump")]
+mod clock;
 #[path = "../../../engine/tests/common/mod.rs"]
 mod common;
 #[path = "../../tests/workers/computers.rs"]
