@@ -3,8 +3,8 @@
 //! Everything is laid out channels first with positions (time) innermost, and every kernel computes
 //! one output per SIMD lane: a lane adds up its terms one after another by fused multiply-add, in an
 //! order that depends on the network only. So the vector width does not show in the result, and
-//! neither does the number of threads: AVX2 and AVX-512 give the same bits, and NEON should. Processors
-//! without fused multiply-add ([`Kernels::fused`] is false) form a class of their own.
+//! neither does the number of threads: AVX2, AVX-512 and NEON give the same bits. Processors without
+//! fused multiply-add ([`Kernels::fused`] is false) form a class of their own.
 //!
 //! Networks know these types; nothing of them leaves [`crate::model`].
 
