@@ -40,7 +40,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Halves(ModelInfo);
 
 impl Halves {
-    fn new() -> Arc<dyn Separator> {
+    fn model() -> Arc<dyn Separator> {
         Arc::new(Self(ModelInfo {
             name: "halves".into(),
             title: "Halves".into(),
@@ -88,7 +88,7 @@ impl Rig {
     /// One that is paired with these.
     fn with(paired: &[&Identity]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let separator = Halves::new();
+        let separator = Halves::model();
         let config = HubConfig {
             data_dir: dir.path().into(),
             name: "Studio".into(),
