@@ -8,8 +8,9 @@ use tokio::runtime::{Builder, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection of which nothing was heard for so long is lost; `kill -9` and a pulled plug are
-/// noticed by it.
-const IDLE: Duration = Duration::from_secs(8);
+/// noticed by it. The time counts from the first packet sent after the last one that came (RFC 9000,
+/// 10.1), so up to [`KEEP_ALIVE`] longer: less than 10 s altogether.
+const IDLE: Duration = Duration::from_secs(7);
 
 /// What keeps an idle connection alive, and holes in routers open.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
