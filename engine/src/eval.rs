@@ -2,10 +2,11 @@
 //! file per stem, named like the stem.
 //!
 //! Two figures per song and stem, both signal-to-distortion ratios 10 log₁₀(Σ s² / Σ (s − ŝ)²) over
-//! all channels: *global* over the whole song, and the *median* over frames of one second in which
-//! the stem sounds. Neither allows for a filter, unlike BSSEval. Beside the models stand the mixture
-//! as its own estimate, a share of it, and the ideal ratio mask, which knows the answer. A song is
-//! held in memory whole.
+//! all channels: *global* over the whole song, and the *median* over frames of one second, which is
+//! the SDR of BSSEval v4 as the `museval` package takes it (Stöter, Liutkus and Ito, "The 2018 Signal
+//! Separation Evaluation Campaign"): frames in which any stem or estimate is exactly silent count
+//! for none. Beside the models stand the mixture as its own estimate, a share of it, and the ideal
+//! ratio mask, which knows the answer. A song is held in memory whole.
 
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,10 @@ use crate::{
 /// Stems that count as such among four.
 pub const CLASSES: [Stem; 4] = [Stem::Drums, Stem::Bass, Stem::Other, Stem::Vocals];
 
-/// A frame in which a stem has less energy than this per second is silent: −60 dB below full scale.
-const SILENT_POWER: f64 = 1e-6;
+/// Samples of a frame of the median: a second.
+const FRAME: usize = WORK_RATE_HZ as usize;
 
-/// Frames of the ideal ratio mask's transform.
+/// Length of the frames of the ideal ratio mask's transform.
 const ORACLE_SIZE: usize = 4096;
 
 /// The score of one stem of one song.
@@ -35,7 +36,7 @@ pub enum Score {
     Distortion {
         /// Over the whole song, in decibels.
         global_db: f64,
-        /// Median over one-second frames, in decibels.
+        /// Median over one-second frames, in decibels; not a number where there is none.
         median_db: f64,
     },
     /// The song has no such stem: the estimate's energy below the mixture's, in decibels (less is
@@ -64,6 +65,19 @@ struct Multitrack {
     stems: [Option<Planar>; 4],
 }
 
+impl Multitrack {
+    /// The whole seconds, by their first sample, in which no stem and no estimate of one is silent.
+    fn frames_that_count(&self, estimates: &[Planar; 4]) -> Vec<usize> {
+        let present =
+            || self.stems.iter().zip(estimates).filter_map(|(s, e)| Some((s.as_ref()?, e)));
+        let sounds = |audio: &Planar, at: usize| {
+            audio.channels().iter().any(|c| c[at..at + FRAME].iter().any(|&x| x != 0.0))
+        };
+        let starts = (0..self.mixture.frames() / FRAME).map(|frame| frame * FRAME);
+        starts.filter(|&at| present().all(|(s, e)| sounds(s, at) && sounds(e, at))).collect()
+    }
+}
+
 /// Scores `models` and the references on every multitrack in `dir` that has at least two of the
 /// four classes; `on_row` is told each result as it is there.
 ///
@@ -89,11 +103,13 @@ pub fn evaluate(
     for folder in folders {
         let Some((song, mixture_path)) = load(&folder)? else { continue };
         let mut score = |system: &str, estimates: &[Planar; 4]| {
+            let frames = song.frames_that_count(estimates);
             add(SongScores {
                 system: system.to_owned(),
                 song: song.name.clone(),
                 scores: std::array::from_fn(|class| {
-                    score(&song.mixture, song.stems[class].as_ref(), &estimates[class])
+                    let stem = song.stems[class].as_ref();
+                    score(&song.mixture, stem, &estimates[class], &frames)
                 }),
             });
         };
@@ -127,8 +143,13 @@ pub fn means(rows: &[SongScores], system: &str) -> [Option<[f64; 2]>; 4] {
             })
             .collect();
         (!scores.is_empty())
-            .then(|| [0, 1].map(|i| scores.iter().map(|s| s[i]).sum::<f64>() / scores.len() as f64))
+            .then(|| [0, 1].map(|i| mean(scores.iter().map(|s| s[i]).filter(|db| !db.is_nan()))))
     })
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count)
 }
 
 fn load(folder: &Path) -> Result<Option<(Multitrack, PathBuf)>> {
@@ -231,13 +252,12 @@ fn energy(audio: &Planar) -> f64 {
     audio.channels().iter().flatten().map(|s| f64::from(*s).powi(2)).sum()
 }
 
-fn score(mixture: &Planar, stem: Option<&Planar>, estimate: &Planar) -> Score {
+fn score(mixture: &Planar, stem: Option<&Planar>, estimate: &Planar, frames: &[usize]) -> Score {
     let Some(stem) = stem else {
         return Score::Leakage {
             db: 10.0 * (energy(estimate).max(1e-30) / energy(mixture).max(1e-30)).log10(),
         };
     };
-    let frame = WORK_RATE_HZ as usize;
     let sums = |from: usize, until: usize| {
         let mut sums = [0.0f64; 2];
         for (s, e) in stem.channels().iter().zip(estimate.channels()) {
@@ -249,11 +269,7 @@ fn score(mixture: &Planar, stem: Option<&Planar>, estimate: &Planar) -> Score {
         sums
     };
     let ratio_db = |[signal, error]: [f64; 2]| 10.0 * (signal / error.max(1e-30)).log10();
-    let mut frames_db: Vec<f64> = (0..stem.frames() / frame)
-        .map(|at| sums(at * frame, (at + 1) * frame))
-        .filter(|[signal, _]| *signal > SILENT_POWER * frame as f64)
-        .map(ratio_db)
-        .collect();
+    let mut frames_db: Vec<f64> = frames.iter().map(|&at| ratio_db(sums(at, at + FRAME))).collect();
     frames_db.sort_by(f64::total_cmp);
     let median_db = match frames_db.len() {
         0 => f64::NAN,

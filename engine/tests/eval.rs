@@ -105,3 +105,57 @@ fn a_folder_without_multitracks_is_refused() {
     let error = eval::evaluate(&engine, dir.path(), &[], &mut |_| ()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
 }
+
+/// What `museval.evaluate(references, estimates, win=44100, hop=44100, mode="v4")` of museval 0.4
+/// says of a quarter of the mixture as the estimate of each of four stems of noise, the second of
+/// which is silent for a second.
+#[test]
+fn medians_are_those_of_museval() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("multitracks/noise");
+    std::fs::create_dir_all(&song).unwrap();
+    let frames = 4 * 44_100 + 20_000;
+    let mut mixture = vec![0.0f64; 2 * frames];
+    for (n, name) in (1u32..).zip(["drums", "bass", "other", "vocals"]) {
+        let mut state = n;
+        let planar: Vec<f32> = (0..2 * frames)
+            .map(|at| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let noise = f64::from(state >> 8) / 8_388_608.0 - 1.0;
+                let second = at % frames / 44_100;
+                let silent = n == 2 && second == 1;
+                let loud = (noise * 0.05 * f64::from(n)) as f32 * (second + 1) as f32;
+                if silent { 0.0 } else { loud }
+            })
+            .collect();
+        for (sum, x) in mixture.iter_mut().zip(&planar) {
+            *sum += f64::from(*x);
+        }
+        write_planar(&song, name, &planar);
+    }
+    write_planar(&song, "mixture", &mixture.iter().map(|&x| x as f32).collect::<Vec<_>>());
+    let rows =
+        eval::evaluate(&engine(dir.path()), &dir.path().join("multitracks"), &[], &mut |_| ());
+    let medians = eval::means(&rows.unwrap(), "mixture / 4").map(|class| class.unwrap()[1]);
+    let museval = [-3.752_782_68, 0.145_537_6, 1.503_086_48, 2.099_712_58];
+    for (ours, museval) in medians.into_iter().zip(museval) {
+        assert!((ours - museval).abs() < 1e-4, "{medians:?}");
+    }
+}
+
+/// Left, then right, as stereo.
+fn write_planar(dir: &Path, name: &str, planar: &[f32]) {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 44_100,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut wav = hound::WavWriter::create(dir.join(format!("{name}.wav")), spec).unwrap();
+    let (left, right) = planar.split_at(planar.len() / 2);
+    for (left, right) in left.iter().zip(right) {
+        wav.write_sample(*left).unwrap();
+        wav.write_sample(*right).unwrap();
+    }
+    wav.finalize().unwrap();
+}

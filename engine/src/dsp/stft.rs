@@ -188,6 +188,18 @@ impl Stft {
         }
     }
 
+    /// What [`Self::synthesise`] of nothing but `frames` must be multiplied by at `sample`, which one
+    /// of them covers, to give the signal back there.
+    pub fn gain_under(&self, sample: i64, frames: &Range<i64>) -> f32 {
+        let [mut all, mut some] = [0.0f32; 2];
+        for frame in self.frames_touching(sample..sample + 1) {
+            let weight = self.analysis[(sample - self.start(frame)) as usize].powi(2);
+            all += weight;
+            some += if frames.contains(&frame) { weight } else { 0.0 };
+        }
+        all / some
+    }
+
     /// The part of a frame at sample `at` that lies inside a signal of `len` samples.
     fn inside(&self, at: i64, len: usize) -> Range<usize> {
         let clamp = |x: i64| x.clamp(0, self.size as i64) as usize;

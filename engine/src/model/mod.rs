@@ -1,9 +1,12 @@
 //! Separation models: the trait every network or classical method implements, and the registry.
 
+pub mod band_gru;
 pub mod checkpoint;
+mod chunk;
 pub mod htdemucs;
 pub mod nn;
 pub mod spectral;
+mod weights;
 
 use std::sync::Arc;
 
@@ -220,5 +223,7 @@ impl Default for Quality {
 
 /// The models that come with the program, the default one first.
 pub fn built_in() -> Vec<Arc<dyn Separator>> {
-    vec![Arc::new(spectral::Spectral::new())]
+    let classical: Arc<dyn Separator> = Arc::new(spectral::Spectral::new());
+    let quick = band_gru::BandGru::quick().map(|quick| quick as Arc<dyn Separator>);
+    std::iter::once(classical).chain(quick).collect()
 }

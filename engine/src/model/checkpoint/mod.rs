@@ -102,6 +102,15 @@ impl Checkpoint {
         parse(bytes).map_err(|fault| fault.about(name))
     }
 
+    /// Reads a safetensors file of this project's own making, without class or arguments: its tensors
+    /// and the text under `key` in its metadata.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::from_bytes`].
+    pub(super) fn own(bytes: &[u8], key: &str, name: &str) -> Result<(Self, String)> {
+        safetensors::read_own(bytes, key).map_err(|fault| fault.about(name))
+    }
+
     /// Takes the tensor called `name` out, checking that it has the shape that the network wants.
     ///
     /// # Errors

@@ -19,8 +19,19 @@ pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
     bytes.get(8) == Some(&b'{')
 }
 
-/// Reads a safetensors file.
-pub(super) fn read(bytes: &[u8]) -> Found<Checkpoint> {
+/// Reads a safetensors file that has one text about itself, under `key`.
+pub(super) fn read_own(bytes: &[u8], key: &str) -> Found<(Checkpoint, String)> {
+    let (header, data) = open(bytes)?;
+    let text = header.metadata().as_ref().and_then(|fields| fields.get(key)).cloned();
+    let text = text.ok_or_else(|| Fault::unsupported(format!("it has no “{key}”")))?;
+    let tensors = tensors(&header, data, Budget::of(bytes.len()))?;
+    let checkpoint =
+        Checkpoint { class: key.to_owned(), args: Vec::new(), kwargs: BTreeMap::new(), tensors };
+    Ok((checkpoint, text))
+}
+
+/// The header of a file, and its data.
+fn open(bytes: &[u8]) -> Found<(Metadata, &[u8])> {
     let (header, data) = split(bytes)?;
     // The crate checks that the tensors follow each other without a gap and that each is as long as
     // its shape says. Its own reading of a whole file allows far longer headers and adds up
@@ -34,6 +45,12 @@ pub(super) fn read(bytes: &[u8]) -> Found<Checkpoint> {
             data.len()
         )));
     }
+    Ok((header, data))
+}
+
+/// Reads a package.
+pub(super) fn read(bytes: &[u8]) -> Found<Checkpoint> {
+    let (header, data) = open(bytes)?;
     let field = |name: &str| {
         let value = header.metadata().as_ref().and_then(|fields| fields.get(name));
         value.ok_or_else(|| {

@@ -7,12 +7,15 @@
 
 use rayon::prelude::*;
 
-use super::{network::Scratch, weights::Weights};
+use super::network::Scratch;
 use crate::{
     error::Result,
-    model::nn::{
-        Affine, Dense, Finish, GatedResidual, Kernels, Map, MapRef, Matrix, Multiply, Normalise,
-        Sums, Tap, Taps, sums,
+    model::{
+        nn::{
+            Affine, Dense, Finish, GatedResidual, Kernels, Map, MapRef, Matrix, Multiply,
+            Normalise, Sums, Tap, Taps, sums,
+        },
+        weights::Weights,
     },
 };
 

@@ -11,11 +11,13 @@ use super::{
     config::{KERNEL, STRIDE},
     dconv::DConv,
     network::Scratch,
-    weights::Weights,
 };
 use crate::{
     error::Result,
-    model::nn::{BLOCK, Finish, Kernels, Map, Matrix, Multiply, Tap, Taps},
+    model::{
+        nn::{BLOCK, Finish, Kernels, Map, Matrix, Multiply, Tap, Taps},
+        weights::Weights,
+    },
 };
 
 /// Positions cropped from the start of a transposed convolution's output.

@@ -9,11 +9,13 @@ use super::{
     config::{KERNEL, STRIDE},
     dconv::DConv,
     network::Scratch,
-    weights::Weights,
 };
 use crate::{
     error::Result,
-    model::nn::{Dense, Finish, Kernels, Map, Matrix, Multiply, Strided, Tap, Taps},
+    model::{
+        nn::{Dense, Finish, Kernels, Map, Matrix, Multiply, Strided, Tap, Taps},
+        weights::Weights,
+    },
 };
 
 /// Zeros before the first position of the input.

@@ -14,7 +14,6 @@ mod parity;
 mod position;
 mod spectrum;
 mod transformer;
-mod weights;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -9,7 +9,6 @@ use super::{
     encoder::Encoder,
     spectrum::{BINS, Level, Spectrum},
     transformer::Transformer,
-    weights::Weights,
 };
 use crate::{
     error::{Error, Result},
@@ -17,6 +16,7 @@ use crate::{
         Progress,
         checkpoint::Checkpoint,
         nn::{Kernels, Map, sums},
+        weights::Weights,
     },
 };
 

@@ -11,13 +11,15 @@ use super::{
     config::Config,
     network::{Scratch, Watch},
     position,
-    weights::Weights,
 };
 use crate::{
     error::Result,
-    model::nn::{
-        Affine, Attention, Dense, Finish, Heads, Kernels, LayerNorm, Map, Matrix, Multiply,
-        Normalise, Sums, Unpack, sums,
+    model::{
+        nn::{
+            Affine, Attention, Dense, Finish, Heads, Kernels, LayerNorm, Map, Matrix, Multiply,
+            Normalise, Sums, Unpack, sums,
+        },
+        weights::Weights,
     },
 };
 

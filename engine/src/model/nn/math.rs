@@ -1,6 +1,6 @@
 //! Elementary functions on vectors, all by multiply-add in a fixed order.
 
-use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LOG2_E};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LOG2_E};
 
 use pulp::Simd;
 
@@ -33,6 +33,40 @@ pub(super) fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
 pub(super) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
     let one = s.splat_f32s(1.0);
     s.div_f32s(one, s.add_f32s(one, exp(s, s.neg_f32s(x))))
+}
+
+/// The hyperbolic tangent, to 2e-7.
+#[inline(always)]
+pub(super) fn tanh<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    let two = s.splat_f32s(2.0);
+    s.mul_add_e_f32s(two, sigmoid(s, s.mul_f32s(two, x)), s.splat_f32s(-1.0))
+}
+
+/// The natural logarithm of a normal number above zero, to about 2e-7 of it or of 1.
+///
+/// `x = 2^n m` with `m` from √½ to √2, and `ln m = 2 artanh((m - 1) / (m + 1))` by its series.
+#[inline(always)]
+pub(super) fn ln<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    /// Bits of √½, and what lifts every exponent above zero: 127 of them.
+    const ROOT_HALF: u32 = 0x3f35_04f3;
+    const LIFT: u32 = 127 << 23;
+    /// 2^23: a whole number below it, put into its low bits, makes it that much larger.
+    const MAGIC: f32 = 8_388_608.0;
+    let c = |value: f32| s.splat_f32s(value);
+    let u = |value: u32| s.splat_u32s(value);
+    let lifted = s.add_u32s(s.transmute_u32s_f32s(x), u(LIFT.wrapping_sub(ROOT_HALF)));
+    let exponent = s.wrapping_dyn_shr_u32s(lifted, u(23));
+    let n = s.transmute_f32s_u32s(s.or_u32s(exponent, u(MAGIC.to_bits())));
+    let n = s.sub_f32s(n, c(MAGIC + 127.0));
+    let m = s.add_u32s(s.and_u32s(lifted, u(0x7f_ffff)), u(ROOT_HALF));
+    let m = s.transmute_f32s_u32s(m);
+    let t = s.div_f32s(s.sub_f32s(m, c(1.0)), s.add_f32s(m, c(1.0)));
+    let square = s.mul_f32s(t, t);
+    let mut p = c(2.0 / 9.0);
+    for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0, 2.0] {
+        p = s.mul_add_e_f32s(p, square, c(coefficient));
+    }
+    s.mul_add_e_f32s(n, c(LN_2), s.mul_f32s(p, t))
 }
 
 /// `x Φ(x)` with the exact normal distribution (`torch.nn.GELU()`), to 4e-7 of `|x|`.
@@ -83,7 +117,9 @@ mod tests {
                 *x = match self.1 {
                     0 => exp(s, *x),
                     1 => sigmoid(s, *x),
-                    _ => gelu(s, *x),
+                    2 => gelu(s, *x),
+                    3 => tanh(s, *x),
+                    _ => ln(s, s.max_f32s(exp(s, *x), s.splat_f32s(f32::MIN_POSITIVE))),
                 };
             }
         }
@@ -107,7 +143,7 @@ mod tests {
         let xs: Vec<f32> = (-9600..9600).map(|i| i as f32 / 1000.0 * 9.0).collect();
         let mut first: Option<Vec<Vec<f32>>> = None;
         for kernels in Kernels::available() {
-            let all = [0, 1, 2].map(|which| {
+            let all = [0, 1, 2, 3, 4].map(|which| {
                 let mut values = xs.clone();
                 kernels.run(All(&mut values, which));
                 values
@@ -118,6 +154,10 @@ mod tests {
                 assert!((f64::from(all[0][i]) / expected - 1.0).abs() < 4e-7, "exp {x}");
                 let expected = 1.0 / (1.0 + (-exact).exp());
                 assert!((f64::from(all[1][i]) - expected).abs() < 2e-7, "sigmoid {x}");
+                assert!((f64::from(all[3][i]) - exact.tanh()).abs() < 4e-7, "tanh {x}");
+                let expected = f64::from(all[0][i].max(f32::MIN_POSITIVE)).ln();
+                let error = (f64::from(all[4][i]) - expected).abs();
+                assert!(error < 3e-7 * expected.abs().max(1.0), "ln of exp {x}: {error}");
                 if exact.abs() < 5.5 || exact.abs() > 9.0 {
                     let expected = exact * 0.5 * (1.0 + erf(exact / 2f64.sqrt()));
                     let error = (f64::from(all[2][i]) - expected).abs();

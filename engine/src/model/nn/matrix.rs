@@ -89,6 +89,8 @@ pub(crate) enum Finish {
     Store,
     /// It is stored after [`gelu`].
     Gelu,
+    /// What is above zero is stored.
+    Relu,
     /// The first half of rows times the sigmoid of the second is stored.
     Glu,
     /// It is added to what is there.
@@ -161,6 +163,12 @@ impl<P: Source> Kernel for Multiply<'_, P> {
                             Finish::Gelu => {
                                 for n in 0..NV {
                                     out[n] = gelu(s, acc[m][n]);
+                                }
+                            }
+                            Finish::Relu => {
+                                let zero = s.splat_f32s(0.0);
+                                for n in 0..NV {
+                                    out[n] = s.max_f32s(acc[m][n], zero);
                                 }
                             }
                             Finish::Glu => {

@@ -13,6 +13,8 @@ mod map;
 mod math;
 mod matrix;
 mod norm;
+mod pointwise;
+mod recurrent;
 mod simd;
 mod source;
 mod speed;
@@ -21,7 +23,9 @@ pub(crate) use self::{
     attention::{Attention, Heads},
     map::{BLOCK, Map, MapRef},
     matrix::{Finish, Matrix, Multiply},
-    norm::{Affine, GatedResidual, LayerNorm, Normalise, Sums, sums},
+    norm::{Affine, GatedResidual, LayerNorm, Normalise, RmsNorm, Sums, sums},
+    pointwise::{Compress, Softmax, transpose},
+    recurrent::{Gru, GruScratch},
     source::{Dense, Strided, Tap, Taps, Unpack},
 };
 pub use self::{simd::Kernels, speed::product_flop_per_sec};

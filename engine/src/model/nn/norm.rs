@@ -226,3 +226,44 @@ impl Source for LayerNorm<'_> {
         }
     }
 }
+
+/// Columns of `[channels][stride]`, each divided by its root mean square over the channels (Zhang
+/// and Sennrich 2019), times a gain a channel.
+pub(crate) struct RmsNorm<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) gain: &'a [f32],
+}
+
+/// Added to mean squares.
+const RMS_EPSILON: f32 = 1e-6;
+
+impl Source for RmsNorm<'_> {
+    #[inline(always)]
+    fn fill<S: Simd, const NV: usize>(&self, s: S, column: usize, panel: &mut [f32]) {
+        let nr = NV * S::F32_LANES;
+        let rows = || self.data.chunks(self.stride).map(|row| &row[column..column + nr]);
+        let zero = [s.splat_f32s(0.0); NV];
+        let vectors =
+            |row: &[f32]| S::as_simd_f32s(row).0.first_chunk::<NV>().copied().unwrap_or(zero);
+        let mut squares = zero;
+        for row in rows() {
+            let row = vectors(row);
+            for n in 0..NV {
+                squares[n] = s.mul_add_e_f32s(row[n], row[n], squares[n]);
+            }
+        }
+        let share = s.splat_f32s(1.0 / self.gain.len() as f32);
+        let factor = squares.map(|squares| {
+            let mean = s.mul_add_e_f32s(squares, share, s.splat_f32s(RMS_EPSILON));
+            s.div_f32s(s.splat_f32s(1.0), s.sqrt_f32s(mean))
+        });
+        for ((row, out), gain) in rows().zip(panel.chunks_exact_mut(nr)).zip(self.gain) {
+            let row = vectors(row);
+            let gain = s.splat_f32s(*gain);
+            for (n, out) in S::as_mut_simd_f32s(out).0.iter_mut().enumerate() {
+                *out = s.mul_f32s(s.mul_f32s(row[n], factor[n]), gain);
+            }
+        }
+    }
+}

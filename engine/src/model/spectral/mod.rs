@@ -22,14 +22,17 @@ use self::{
     masks::{Evidence, Masks, Priors},
     repetition::{Fingerprint, REACH_FRAMES, Repetition},
 };
-use super::{ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem};
+use super::{
+    ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem,
+    chunk::{Steps, finish, mid_side, segment_of},
+};
 use crate::{
     audio::Planar,
     dsp::{
         median::{median_along, median_of_rows},
         stft::{Bin, Scratch, Stft},
     },
-    error::{Error, ErrorKind, Result},
+    error::Result,
 };
 
 /// Changes whenever a single output sample may change; the test of the golden hash watches it.
@@ -44,9 +47,6 @@ const MEDIAN: usize = 17;
 
 /// Power added everywhere so that nothing divides by zero; -160 dB of full scale.
 const FLOOR: f32 = 1e-10;
-
-/// Samples beyond this are taken for damage and muted in the analysis; no music comes near it.
-const LOUDEST: f32 = 1e9;
 
 /// The classical separator; see the module.
 pub struct Spectral {
@@ -113,7 +113,9 @@ impl Separator for Spectral {
         let reach = REACH_FRAMES as i64;
         let seen = given.start.max(wanted.start - reach)..given.end.min(wanted.end + reach);
 
-        let mut steps = Steps::new(progress, &seen, &wanted);
+        let count = |frames: &Range<i64>| (frames.end - frames.start).max(0) as usize;
+        let total = ANALYSIS_COST * count(&seen) + SYNTHESIS_COST * count(&wanted);
+        let mut steps = Steps::new(progress, total);
         let mut scratch = self.stft.scratch();
         let mid_side = mid_side(&input.audio);
         let analysis =
@@ -284,84 +286,3 @@ impl Saliences {
 /// Rough shares of the work: one transform against three and the filters.
 const ANALYSIS_COST: usize = 1;
 const SYNTHESIS_COST: usize = 5;
-
-/// Counts steps, reports them and stops when told to. A step takes well below a millisecond.
-struct Steps<'a> {
-    progress: &'a dyn Progress,
-    done: usize,
-    total: usize,
-}
-
-impl<'a> Steps<'a> {
-    fn new(progress: &'a dyn Progress, seen: &Range<i64>, wanted: &Range<i64>) -> Self {
-        let count = |frames: &Range<i64>| (frames.end - frames.start).max(0) as usize;
-        let total = ANALYSIS_COST * count(seen) + SYNTHESIS_COST * count(wanted);
-        Self { progress, done: 0, total }
-    }
-
-    fn step(&mut self, cost: usize) -> Result<()> {
-        if self.progress.is_cancelled() {
-            return Err(Error::cancelled());
-        }
-        self.done += cost;
-        self.progress.report(self.done as f32 / self.total as f32);
-        Ok(())
-    }
-}
-
-/// Where the segment lies in the input's samples.
-fn segment_of(input: &ChunkInput) -> Result<Range<usize>> {
-    let start = input.context_before_frames;
-    let end = start.checked_add(input.segment_frames);
-    let fits = input.audio.channel_count() == 2
-        && end.is_some_and(|end| end <= input.audio.frames())
-        && i64::try_from(input.start_frame).is_ok_and(|at| at >= start as i64 && at < 1 << 48);
-    if !fits {
-        return Err(Error::new(ErrorKind::Internal, "A chunk's input does not fit its segment"));
-    }
-    Ok(start..start + input.segment_frames)
-}
-
-/// Half the sum and half the difference of left and right; unusable samples are muted.
-fn mid_side(audio: &Planar) -> [Vec<f32>; 2] {
-    let usable = |x: f32| if x.abs() <= LOUDEST { x } else { 0.0 };
-    let pairs = || {
-        let [left, right] = [audio.channel(0), audio.channel(1)];
-        left.iter().zip(right).map(move |(&l, &r)| (usable(l), usable(r)))
-    };
-    [pairs().map(|(l, r)| 0.5 * (l + r)).collect(), pairs().map(|(l, r)| 0.5 * (l - r)).collect()]
-}
-
-/// Middle and side to left and right, and `other` as what the rest leaves.
-fn finish(mut stems: [[Vec<f32>; 2]; 3], input: &ChunkInput, samples: Range<usize>) -> Vec<Planar> {
-    for [mid, side] in &mut stems {
-        for (a, b) in mid.iter_mut().zip(side) {
-            (*a, *b) = (*a + *b, *a - *b);
-        }
-    }
-    let [drums, bass, vocals] = stems;
-    let other = std::array::from_fn::<Vec<f32>, 2, _>(|channel| {
-        let mixture = &input.audio.channel(channel)[samples.clone()];
-        mixture
-            .iter()
-            .zip(&drums[channel])
-            .zip(&bass[channel])
-            .zip(&vocals[channel])
-            .map(|(((mixture, drums), bass), vocals)| remainder(*mixture, drums + bass, *vocals))
-            .collect()
-    });
-    [drums, bass, other, vocals]
-        .into_iter()
-        .map(|stem| Planar::from_channels(stem.into()))
-        .collect()
-}
-
-/// What makes `(before + it) + after` the mixture, as exactly as f32 can.
-fn remainder(mixture: f32, before: f32, after: f32) -> f32 {
-    if mixture.abs() <= LOUDEST {
-        let rest = (mixture - after) - before;
-        rest + (mixture - ((before + rest) + after))
-    } else {
-        0.0
-    }
-}

@@ -1,0 +1,209 @@
+//! Between audio and what the network sees: powers on a frequency grid that is fine below and coarse
+//! above, and masks on the same grid back to audio.
+
+use std::ops::Range;
+
+use super::config::{Config, INPUTS, OUTPUTS};
+use crate::{
+    dsp::stft::{Bin, Stft},
+    error::Result,
+    model::{
+        ChunkInput,
+        chunk::Steps,
+        nn::{BLOCK, transpose},
+    },
+};
+
+/// Frames that are transposed together: a cache line's worth.
+const GROUP: usize = 16;
+
+/// The transform and the grid.
+#[derive(Debug)]
+pub(super) struct Spectrum {
+    stft: Stft,
+    size: i64,
+    hop: i64,
+    /// The bins of the transform that each bin of the grid pools.
+    pools: Vec<Range<usize>>,
+}
+
+/// A chunk's middle and side with as much around them as its frames touch.
+pub(super) struct Surroundings {
+    /// Middle and side, mirrored at the song's own ends.
+    audio: [Vec<f32>; 2],
+    /// Where in the song they begin.
+    start: i64,
+    /// Frames that the network sees.
+    pub(super) seen: Range<i64>,
+    /// Those of them that sound in the segment.
+    pub(super) wanted: Range<i64>,
+    /// All frames of the song.
+    song: Range<i64>,
+}
+
+/// What the network sees.
+pub(super) struct Analysis {
+    /// Powers `[grid bins][4][width]`: of left, right, middle and side, frame by frame.
+    pub(super) powers: Vec<f32>,
+    /// Frames in memory.
+    pub(super) width: usize,
+    /// Spectra of middle and side, frame by frame, of the wanted frames.
+    spectra: Vec<Bin>,
+}
+
+impl Spectrum {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            pools: config.pools().unwrap_or_default(),
+            stft: Stft::new(config.n_fft, config.hop),
+            size: config.n_fft as i64,
+            hop: config.hop as i64,
+        }
+    }
+
+    /// The frames of `input`'s segment and up to `context` more on each side, with their audio.
+    /// Frames are centred on multiples of the hop from the song's first sample to its last
+    /// (`torch.stft(center=True)`), and the song is mirrored at its ends.
+    pub(super) fn surroundings(
+        &self,
+        input: &ChunkInput,
+        mid_side: &[Vec<f32>; 2],
+        context: i64,
+    ) -> Surroundings {
+        let (size, hop) = (self.size, self.hop);
+        let len = mid_side[0].len() as i64;
+        let song_end = input.song.frames as i64;
+        let from = input.start_frame as i64 - input.context_before_frames as i64;
+        let before = if from == 0 { size / 2 } else { 0 };
+        let after = if from + len == song_end { size / 2 } else { 0 };
+        let audio = mid_side
+            .each_ref()
+            .map(|channel| (-before..len + after).map(|at| channel[mirrored(at, len)]).collect());
+
+        let first = -(size / 2 / hop);
+        let song = first..first + song_end / hop + 1;
+        let start = from - before;
+        let whole =
+            -(-start).div_euclid(hop)..(start + before + len + after - size).div_euclid(hop) + 1;
+        let segment = input.start_frame as i64;
+        let touching = self.stft.frames_touching(segment..segment + input.segment_frames as i64);
+        let within = |frames: Range<i64>, outer: &Range<i64>| {
+            frames.start.max(outer.start)..frames.end.min(outer.end)
+        };
+        let wanted = within(within(touching, &song), &whole);
+        let seen = within(wanted.start - context..wanted.end + context, &song);
+        let seen = within(seen, &whole);
+        Surroundings { audio, start, seen, wanted, song }
+    }
+
+    /// Powers and spectra of what surrounds a chunk.
+    ///
+    /// # Errors
+    /// When cancelled.
+    pub(super) fn analyse(&self, around: &Surroundings, steps: &mut Steps<'_>) -> Result<Analysis> {
+        let bins = self.stft.bins();
+        let count = around.seen.clone().count();
+        let width = count.next_multiple_of(BLOCK);
+        let rows = self.pools.len() * INPUTS;
+        let mut powers = vec![0.0; rows * width];
+        let mut kept = Vec::with_capacity(around.wanted.clone().count() * 2 * bins);
+        let mut spectra = vec![Bin::default(); 2 * bins];
+        let mut group = vec![0.0; GROUP * rows];
+        let mut scratch = self.stft.scratch();
+        let [mid, side] = &around.audio;
+        for (n, frame) in around.seen.clone().enumerate() {
+            steps.step(1)?;
+            let at = self.stft.start(frame) - around.start;
+            let (mid_bins, side_bins) = spectra.split_at_mut(bins);
+            self.stft.analyse([mid, side], at, [&mut *mid_bins, &mut *side_bins], &mut scratch);
+            let column = group[n % GROUP * rows..].as_chunks_mut::<INPUTS>().0;
+            for (pool, out) in self.pools.iter().zip(column) {
+                let mut sums = [0.0f32; INPUTS];
+                for (m, s) in mid_bins[pool.clone()].iter().zip(&side_bins[pool.clone()]) {
+                    // Middle and side are half the sum and half the difference here; the network
+                    // knows them over the root of two.
+                    let of = [(m + s).norm_sqr(), (m - s).norm_sqr(), m.norm_sqr(), s.norm_sqr()];
+                    let of = [of[0], of[1], 2.0 * of[2], 2.0 * of[3]];
+                    for (sum, x) in sums.iter_mut().zip(of) {
+                        *sum += x;
+                    }
+                }
+                *out = sums;
+            }
+            if n % GROUP == GROUP - 1 || n + 1 == count {
+                let first = n / GROUP * GROUP;
+                transpose(&group, rows, &mut powers[first..], width, n + 1 - first, rows);
+            }
+            if around.wanted.contains(&frame) {
+                kept.extend_from_slice(&spectra);
+            }
+        }
+        Ok(Analysis { powers, width, spectra: kept })
+    }
+
+    /// The first three given stems of the segment as middle and side. `masks` is
+    /// `[grid bins][stems][2][width]`.
+    ///
+    /// # Errors
+    /// When cancelled.
+    pub(super) fn synthesise(
+        &self,
+        around: &Surroundings,
+        analysis: &Analysis,
+        masks: &[f32],
+        classes: [usize; 3],
+        segment: Range<i64>,
+        steps: &mut Steps<'_>,
+    ) -> Result<[[Vec<f32>; 2]; 3]> {
+        let bins = self.stft.bins();
+        let rows = self.pools.len() * OUTPUTS;
+        let len = (segment.end - segment.start) as usize;
+        let mut stems = [(); 3].map(|()| [vec![0.0; len], vec![0.0; len]]);
+        let mut group = vec![0.0; GROUP * rows];
+        let mut pair = vec![[0.0f32; 2]; bins];
+        let mut scratch = self.stft.scratch();
+        let skipped = (around.wanted.start - around.seen.start) as usize;
+        let frames = around.wanted.clone().zip(analysis.spectra.chunks_exact(2 * bins));
+        for (n, (frame, spectra)) in frames.enumerate() {
+            steps.step(2)?;
+            if n % GROUP == 0 {
+                let count = GROUP.min(around.wanted.clone().count() - n);
+                let from = &masks[skipped + n..];
+                transpose(from, analysis.width, &mut group, rows, rows, count);
+            }
+            let column = group[n % GROUP * rows..][..rows].as_chunks::<OUTPUTS>().0;
+            let (mid, side) = spectra.split_at(bins);
+            for (class, [mid_out, side_out]) in classes.into_iter().zip(&mut stems) {
+                for (pool, masks) in self.pools.iter().zip(column) {
+                    pair[pool.clone()].fill([masks[2 * class], masks[2 * class + 1]]);
+                }
+                self.stft.synthesise(
+                    |k| [mid[k] * pair[k][0], side[k] * pair[k][1]],
+                    self.stft.start(frame) - segment.start,
+                    [mid_out, side_out],
+                    &mut scratch,
+                );
+            }
+        }
+        // Near the song's ends fewer frames than elsewhere lie over a sample.
+        let head = self.stft.start(around.song.start) + self.size - self.hop;
+        let tail = self.stft.start(around.song.end).max(head);
+        for sample in
+            (segment.start..head.min(segment.end)).chain(tail.max(segment.start)..segment.end)
+        {
+            let gain = self.stft.gain_under(sample, &around.song);
+            for channel in stems.iter_mut().flatten() {
+                channel[(sample - segment.start) as usize] *= gain;
+            }
+        }
+        Ok(stems)
+    }
+}
+
+/// Where in `0..len` the sample `at` lies when the signal is mirrored at its ends, whose own samples
+/// are not repeated.
+fn mirrored(at: i64, len: i64) -> usize {
+    let period = (2 * (len - 1)).max(1);
+    let at = at.rem_euclid(period);
+    (if at < len { at } else { period - at }) as usize
+}
