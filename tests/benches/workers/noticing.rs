@@ -2,6 +2,7 @@
 //! clock, from real worker programs.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +15,18 @@ use engine::{
 use integration_tests::stemhive;
 
 use crate::{
-    remote_rig::{self, Desk, Main, Shop, wait_until, work},
+    remote_rig::{self, Desk, Main, Sent, Shop, wait_until, work},
     spare::{engine_pid, kill_process, member, spare, wait_until_gone},
     table::Table,
 };
 
 const ALL_STEMS: [usize; 4] = [0, 1, 2, 3];
+
+/// Pieces at the worker: one is computed, the others are on their way.
+const IN_FLIGHT: usize = 3;
+
+/// By then what happened must have shown.
+const MOST_PIECES: usize = 200;
 
 pub(crate) fn rows(table: &mut Table) {
     let separator: Arc<dyn Separator> = Arc::new(Spectral::new());
@@ -93,17 +100,23 @@ pub(crate) fn rows(table: &mut Table) {
     );
 }
 
-/// From when something happens to a worker with a second's worth of pieces until all are nobody's
-/// again. The first ones may be done by then.
+/// From when something happens to a worker that is kept busy until the pieces it had are nobody's again.
 fn back_after(desk: &Desk, member: &dyn Member, happens: impl FnOnce()) -> Duration {
-    let sent = [0, 1, 2, 3, 4, 5, 6, 7].map(|chunk| desk.begin(member, chunk, &ALL_STEMS));
+    let mut sent: VecDeque<Sent> =
+        (0..IN_FLIGHT).map(|chunk| desk.begin(member, chunk, &ALL_STEMS)).collect();
     wait_until("the first to start", || sent[0].has_started());
     let began = Instant::now();
     happens();
-    let endings = sent.map(|sent| sent.wait());
-    let took = began.elapsed();
-    assert!(matches!(endings[7], Ending::Failed(..)), "{:?}", endings[7]);
-    took
+    // Some may be done by then, and more until it shows.
+    for chunk in (0..desk.chunks()).cycle().take(MOST_PIECES) {
+        match sent.pop_front().map(|oldest| oldest.wait()) {
+            Some(Ending::Stored { .. }) => sent.push_back(desk.begin(member, chunk, &ALL_STEMS)),
+            _ => break,
+        }
+    }
+    let last = sent.into_iter().map(|sent| sent.wait()).last();
+    assert!(matches!(last, Some(Ending::Failed(..))), "{last:?}");
+    began.elapsed()
 }
 
 /// From forgetting a computer until its connection is gone, as both sides see it.
