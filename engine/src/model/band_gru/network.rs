@@ -52,7 +52,7 @@ struct Recurrent {
 #[derive(Debug)]
 enum Bands {
     Mlp { gain: Vec<f32>, expand: Matrix, reduce: Matrix },
-    Gru(Recurrent),
+    Gru(Box<Recurrent>),
 }
 
 impl Network {
@@ -213,7 +213,9 @@ impl Block {
         Ok(Self {
             time: Recurrent::load(weights, &format!("{prefix}.time"), width, time_hidden)?,
             bands: match config.mixer {
-                Mixer::Gru => Bands::Gru(Recurrent::load(weights, &bands, width, band_hidden)?),
+                Mixer::Gru => {
+                    Bands::Gru(Box::new(Recurrent::load(weights, &bands, width, band_hidden)?))
+                }
                 Mixer::Mlp => {
                     let count = config.bands.len();
                     Bands::Mlp {
