@@ -113,11 +113,11 @@ impl Flood {
         while begun < self.secs * self.per_sec {
             tick.tick().await;
             let due = (began.elapsed().as_secs_f64() * self.per_sec as f64) as u64;
-            for n in begun..due.min(self.secs * self.per_sec) {
+            let due = due.min(self.secs * self.per_sec);
+            for n in begun..due {
                 let door = doors[n as usize % doors.len()].clone();
                 let (config, tally) = (config.clone(), Rc::clone(&tally));
                 let under_way = Rc::clone(&under_way);
-                begun += 1;
                 if under_way.get() >= MAX_UNDER_WAY {
                     *tally.borrow_mut().entry("not begun").or_insert(0) += 1;
                     continue;
@@ -129,6 +129,7 @@ impl Flood {
                     under_way.set(under_way.get() - 1);
                 });
             }
+            begun = due;
         }
         while under_way.get() > 0 {
             tokio::time::sleep(TICK).await;
