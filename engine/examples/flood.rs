@@ -113,8 +113,8 @@ impl Flood {
         while begun < self.secs * self.per_sec {
             tick.tick().await;
             let due = (began.elapsed().as_secs_f64() * self.per_sec as f64) as u64;
-            let now = due.min(self.secs * self.per_sec);
-            for n in begun..now {
+            let due = due.min(self.secs * self.per_sec);
+            for n in begun..due {
                 let door = doors[n as usize % doors.len()].clone();
                 let (config, tally) = (config.clone(), Rc::clone(&tally));
                 let under_way = Rc::clone(&under_way);
@@ -129,7 +129,7 @@ impl Flood {
                     under_way.set(under_way.get() - 1);
                 });
             }
-            begun = now.max(begun);
+            begun = due;
         }
         while under_way.get() > 0 {
             tokio::time::sleep(TICK).await;

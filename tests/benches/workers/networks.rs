@@ -1,7 +1,7 @@
 //! Jobs over networks that lose, delay, reorder and duplicate packets, or are cut.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -90,7 +90,10 @@ struct Trial {
 }
 
 fn sleeper(nap: Duration) -> Arc<TestSeparator> {
+    // One piece at a time: a worker is sent the next one before it is done with this one.
+    let turn = Mutex::new(());
     let hook: Hook = Box::new(move |_, _| {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         std::thread::sleep(nap);
         Ok(())
     });

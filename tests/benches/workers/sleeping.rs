@@ -1,7 +1,7 @@
 //! Sleeping engine: hub, workers and QUIC are real and on this computer; a piece takes a set time.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -51,7 +51,10 @@ pub(crate) fn rows(table: &mut Table) {
 /// A separator that takes its time.
 fn sleeper(speed: f64) -> Arc<TestSeparator> {
     let nap = CHUNK_TIME.div_f64(speed);
+    // One piece at a time: a worker is sent the next one before it is done with this one.
+    let turn = Mutex::new(());
     let hook: Hook = Box::new(move |_, _| {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         std::thread::sleep(nap);
         Ok(())
     });
