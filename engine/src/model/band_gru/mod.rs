@@ -1,8 +1,8 @@
 //! A small network of our own, trained in `engine/training`: masks for middle and side from a
 //! band-split recurrent network, fast enough to be the default.
 //!
-//! It looks at a song in pieces with some seconds around each, so that a piece's samples hardly
-//! depend on how the song is cut. `other` is the mixture minus the rest, so the stems add up to it.
+//! It looks at a song in pieces with some seconds around each. How little a piece's samples depend on
+//! how the song is cut is a matter of training; see the model card for what is reached. `other` is the mixture minus the rest, so the stems add up to it.
 //! The song's level is left as it is: nothing of the whole song need be known for its first piece.
 
 mod config;
@@ -30,8 +30,7 @@ const VERSION: &str = "band_gru 1";
 /// Frames of a segment: 13.4 s, of which the first is there in a third of a second.
 const SEGMENT_HOPS: usize = 576;
 
-/// Frames that the network sees on each side of the segment: 3.3 s, after which it has forgotten
-/// all but 1/1000 of where it began.
+/// Frames that the network sees on each side of the segment: 3.3 s.
 const CONTEXT_HOPS: usize = 144;
 
 /// A network of this kind as a separator.
