@@ -2,10 +2,11 @@
 
 pub mod band_gru;
 pub mod checkpoint;
-mod chunk;
 pub mod htdemucs;
+mod mid_side;
 pub mod nn;
 pub mod spectral;
+mod steps;
 mod weights;
 
 use std::sync::Arc;

@@ -19,8 +19,9 @@ use self::{
 use super::{
     ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem,
     checkpoint::Checkpoint,
-    chunk::{Steps, finish, mid_side, segment_of},
+    mid_side::{finish, mid_side, segment_of},
     nn::Kernels,
+    steps::Steps,
 };
 use crate::{audio::Planar, error::Result};
 
@@ -49,7 +50,8 @@ impl BandGru {
     /// does not fit the program, which a test watches.
     pub fn quick() -> Option<Arc<Self>> {
         static NETWORK: LazyLock<Option<Arc<BandGru>>> = LazyLock::new(|| {
-            let description = "Works at once and everywhere, without a download";
+            let description =
+                "Cleaner than Basic and nearly as quick, without a download; still in training";
             let network = BandGru::new(QUICK, "quick", "Quick", description);
             network.inspect_err(|error| tracing::error!(%error, "quick")).ok().map(Arc::new)
         });
@@ -116,15 +118,15 @@ impl Separator for BandGru {
             self.spectrum.surroundings(input, &mid_side(&input.audio), CONTEXT_HOPS as i64);
         let frames = around.seen.clone().count();
         let steps = self.network.steps(frames) + frames + 2 * around.wanted.clone().count();
-        let mut steps = Steps::new(progress, steps);
-        let mut analysis = self.spectrum.analyse(&around, &mut steps)?;
+        let steps = Steps::new(progress, steps);
+        let mut analysis = self.spectrum.analyse(&around, &steps)?;
         let powers = std::mem::take(&mut analysis.powers);
-        let masks = self.network.forward(powers, frames, &mut steps)?;
+        let masks = self.network.forward(powers, frames, &steps)?;
         let classes = [Stem::Drums, Stem::Bass, Stem::Vocals].map(place);
         let start = input.start_frame as i64;
         let segment = start..start + samples.len() as i64;
         let stems =
-            self.spectrum.synthesise(&around, &analysis, &masks, classes, segment, &mut steps)?;
+            self.spectrum.synthesise(&around, &analysis, &masks, classes, segment, &steps)?;
         Ok(finish(stems, input, samples))
     }
 }

@@ -9,11 +9,11 @@ use crate::{
     error::Result,
     model::{
         checkpoint::Checkpoint,
-        chunk::Steps,
         nn::{
-            BLOCK, Compress, Dense, Finish, Gru, GruScratch, Kernels, Matrix, Multiply, RmsNorm,
-            Softmax, Unpack, transpose,
+            BLOCK, Compress, Dense, Finish, Gru, GruScratch, Kernels, Matrix, Multiply, Pass,
+            RmsNorm, Softmax, Unpack, transpose,
         },
+        steps::Steps,
         weights::Weights,
     },
 };
@@ -102,7 +102,7 @@ impl Network {
         &self,
         mut powers: Vec<f32>,
         frames: usize,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<Vec<f32>> {
         let Self { kernels, config, .. } = self;
         let grid = self.shift.len() / INPUTS;
@@ -164,7 +164,7 @@ impl Network {
         x: &mut [f32],
         width: usize,
         frames: usize,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<()> {
         let bands = self.config.bands.len();
         let features = self.config.width;
@@ -256,7 +256,7 @@ impl Recurrent {
         kernels: Kernels,
         tiles: &mut [f32],
         width: usize,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<()> {
         let tile_len = self.gain.len() * width;
         let states_len = 2 * self.hidden * width;
@@ -264,17 +264,17 @@ impl Recurrent {
         let mut scratch = GruScratch::default();
         for (n, unit) in self.units.iter().enumerate() {
             let rows: Range<usize> = n * self.hidden..(n + 1) * self.hidden;
-            unit.run(
-                kernels,
+            let pass = Pass {
+                unit,
                 tiles,
                 width,
-                &self.gain,
-                n == 1,
-                &mut states,
+                gain: &self.gain,
+                backwards: n == 1,
+                out: &mut states,
                 rows,
-                &mut scratch,
-                || steps.step(1),
-            )?;
+                scratch: &mut scratch,
+            };
+            pass.run(kernels, || steps.step(1))?;
         }
         let mut packed = Vec::new();
         for (tile, states) in tiles.chunks_exact_mut(tile_len).zip(states.chunks_exact(states_len))

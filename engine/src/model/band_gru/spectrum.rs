@@ -9,8 +9,8 @@ use crate::{
     error::Result,
     model::{
         ChunkInput,
-        chunk::Steps,
         nn::{BLOCK, transpose},
+        steps::Steps,
     },
 };
 
@@ -100,7 +100,7 @@ impl Spectrum {
     ///
     /// # Errors
     /// When cancelled.
-    pub(super) fn analyse(&self, around: &Surroundings, steps: &mut Steps<'_>) -> Result<Analysis> {
+    pub(super) fn analyse(&self, around: &Surroundings, steps: &Steps<'_>) -> Result<Analysis> {
         let bins = self.stft.bins();
         let count = around.seen.clone().count();
         let width = count.next_multiple_of(BLOCK);
@@ -153,7 +153,7 @@ impl Spectrum {
         masks: &[f32],
         classes: [usize; 3],
         segment: Range<i64>,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<[[Vec<f32>; 2]; 3]> {
         let bins = self.stft.bins();
         let rows = self.pools.len() * OUTPUTS;

@@ -11,11 +11,12 @@ use super::{
     transformer::Transformer,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{
         Progress,
         checkpoint::Checkpoint,
         nn::{Kernels, Map, sums},
+        steps::Steps,
         weights::Weights,
     },
 };
@@ -164,17 +165,17 @@ impl Network {
             let x = encoder_t.line(kernels, x);
             watch("tencoder", index, &x);
             skips_t.push(x);
-            steps.done(1)?;
+            steps.step(1)?;
             let embedding = if index == 0 { &self.embedding[..] } else { &[] };
             let x = encoder.rows(kernels, skips.last().unwrap_or(&input), embedding);
             watch("encoder", index, &x);
             skips.push(x);
-            steps.done(1)?;
+            steps.step(1)?;
         }
         let mut x = skips.last().unwrap_or(&input).clone();
         let mut xt = skips_t.last().unwrap_or(&input_t).clone();
         drop((input, input_t));
-        (x, xt) = self.transformer.run(kernels, x, xt, watch, || steps.done(5))?;
+        (x, xt) = self.transformer.run(kernels, x, xt, watch, || steps.step(5))?;
         watch("bottom", 0, &x);
         watch("bottom_t", 0, &xt);
         for (index, (decoder, decoder_t)) in
@@ -183,12 +184,12 @@ impl Network {
             if let (Some(skip), Some(length)) = (skips_t.pop(), lengths.pop()) {
                 xt = decoder_t.line(kernels, xt, skip, length);
                 watch("tdecoder", index, &xt);
-                steps.done(1)?;
+                steps.step(1)?;
             }
             if let Some(skip) = skips.pop() {
                 x = decoder.rows(kernels, x, skip);
                 watch("decoder", index, &x);
-                steps.done(1)?;
+                steps.step(1)?;
             }
         }
         let stems = wanted.par_iter().map(|&source| {
@@ -224,26 +225,4 @@ fn line_of(map: &Map, channel: usize, level: Level) -> Vec<f32> {
     let tiles =
         (0..map.tiles()).flat_map(|tile| &map.tile(tile)[channel * width..][..map.valid(tile)]);
     tiles.map(|x| level.undo(*x)).collect()
-}
-
-/// Tells how far a forward is, and asks whether to go on.
-struct Steps<'a> {
-    progress: &'a dyn Progress,
-    total: usize,
-    done: std::cell::Cell<usize>,
-}
-
-impl<'a> Steps<'a> {
-    fn new(progress: &'a dyn Progress, total: usize) -> Self {
-        Self { progress, total, done: std::cell::Cell::new(0) }
-    }
-
-    fn done(&self, steps: usize) -> Result<()> {
-        if self.progress.is_cancelled() {
-            return Err(Error::cancelled());
-        }
-        self.done.set(self.done.get() + steps);
-        self.progress.report(self.done.get() as f32 / self.total as f32);
-        Ok(())
-    }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::{
     matrix::{Finish, Matrix, Multiply},
     norm::{Affine, GatedResidual, LayerNorm, Normalise, RmsNorm, Sums, sums},
     pointwise::{Compress, Softmax, transpose},
-    recurrent::{Gru, GruScratch},
+    recurrent::{Gru, GruScratch, Pass},
     source::{Dense, Strided, Tap, Taps, Unpack},
 };
 pub use self::{simd::Kernels, speed::product_flop_per_sec};

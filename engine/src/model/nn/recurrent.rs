@@ -21,7 +21,7 @@ pub(crate) struct Gru {
     hidden: Matrix,
 }
 
-/// Working memory of a run; every part is as large as its last user made it.
+/// Working memory of a pass; every part is as large as its last user made it.
 #[derive(Debug, Default)]
 pub(crate) struct GruScratch {
     packed: Vec<f32>,
@@ -35,25 +35,32 @@ impl Gru {
     pub(crate) fn new(input: Matrix, hidden: Matrix) -> Self {
         Self { input, hidden }
     }
+}
 
-    /// Runs over `tiles`, one after the other in the given order, from a state of zeros. A tile is
-    /// `[inputs][width]`: `width` sequences side by side, normalised by `gain` first. Tile `n`'s
-    /// states are written to rows `rows` of tile `n` of `out`.
-    ///
-    /// `before` is asked before every tile whether to go on.
-    #[allow(clippy::too_many_arguments, reason = "one call, from one place")]
+/// A unit's way over tiles, one after the other, from a state of zeros.
+pub(crate) struct Pass<'a> {
+    pub(crate) unit: &'a Gru,
+    /// `[tiles][inputs][width]`: in each tile `width` sequences side by side.
+    pub(crate) tiles: &'a [f32],
+    pub(crate) width: usize,
+    /// What inputs are normalised by first, one an input; see [`RmsNorm`].
+    pub(crate) gain: &'a [f32],
+    /// Whether the last tile comes first.
+    pub(crate) backwards: bool,
+    /// `[tiles][…][width]`, of which the states of each tile are written to `rows`.
+    pub(crate) out: &'a mut [f32],
+    pub(crate) rows: Range<usize>,
+    pub(crate) scratch: &'a mut GruScratch,
+}
+
+impl Pass<'_> {
+    /// Goes that way; `before` is asked before every tile whether to go on.
     pub(crate) fn run<E>(
-        &self,
+        self,
         kernels: Kernels,
-        tiles: &[f32],
-        width: usize,
-        gain: &[f32],
-        backwards: bool,
-        out: &mut [f32],
-        rows: Range<usize>,
-        scratch: &mut GruScratch,
         mut before: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
+        let Self { unit, tiles, width, gain, backwards, out, rows, scratch } = self;
         debug_assert!(width.is_multiple_of(BLOCK));
         let hidden = rows.len();
         let tile_len = gain.len() * width;
@@ -67,13 +74,10 @@ impl Gru {
         for step in 0..count {
             before()?;
             let tile = if backwards { count - 1 - step } else { step };
+            let tile_data = &tiles[tile * tile_len..][..tile_len];
             kernels.run(Multiply {
-                matrix: &self.input,
-                source: RmsNorm {
-                    data: &tiles[tile * tile_len..][..tile_len],
-                    stride: width,
-                    gain,
-                },
+                matrix: &unit.input,
+                source: RmsNorm { data: tile_data, stride: width, gain },
                 columns: width,
                 rows: 0..3 * hidden,
                 out: from_input,
@@ -81,7 +85,7 @@ impl Gru {
                 scratch: packed,
             });
             kernels.run(Multiply {
-                matrix: &self.hidden,
+                matrix: &unit.hidden,
                 source: Dense { data: state, stride: width },
                 columns: width,
                 rows: 0..3 * hidden,

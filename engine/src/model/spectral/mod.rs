@@ -24,7 +24,8 @@ use self::{
 };
 use super::{
     ChunkInput, ChunkSpec, JoinWindow, ModelInfo, Progress, Separator, Stem,
-    chunk::{Steps, finish, mid_side, segment_of},
+    mid_side::{finish, mid_side, segment_of},
+    steps::Steps,
 };
 use crate::{
     audio::Planar,
@@ -115,14 +116,14 @@ impl Separator for Spectral {
 
         let count = |frames: &Range<i64>| (frames.end - frames.start).max(0) as usize;
         let total = ANALYSIS_COST * count(&seen) + SYNTHESIS_COST * count(&wanted);
-        let mut steps = Steps::new(progress, total);
+        let steps = Steps::new(progress, total);
         let mut scratch = self.stft.scratch();
         let mid_side = mid_side(&input.audio);
         let analysis =
-            self.analyse(&mid_side, first_sample, seen, &wanted, &mut scratch, &mut steps)?;
+            self.analyse(&mid_side, first_sample, seen, &wanted, &mut scratch, &steps)?;
         drop(mid_side);
         let mut stems = [(); 3].map(|()| [vec![0.0; samples.len()], vec![0.0; samples.len()]]);
-        self.synthesise(&analysis, at, wanted, &mut stems, &mut scratch, &mut steps)?;
+        self.synthesise(&analysis, at, wanted, &mut stems, &mut scratch, &steps)?;
         drop(analysis);
         Ok(finish(stems, input, samples))
     }
@@ -147,7 +148,7 @@ impl Spectral {
         seen: Range<i64>,
         wanted: &Range<i64>,
         scratch: &mut Scratch,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<Analysis> {
         let count = (seen.end - seen.start).max(0) as usize;
         let rows = || vec![[0.0; BANDS]; count];
@@ -191,7 +192,7 @@ impl Spectral {
         wanted: Range<i64>,
         stems: &mut [[Vec<f32>; 2]; 3],
         scratch: &mut Scratch,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<()> {
         let rows = analysis.both.len();
         let salience = self.salience(analysis, &wanted, steps)?;
@@ -252,7 +253,7 @@ impl Spectral {
         &self,
         analysis: &Analysis,
         wanted: &Range<i64>,
-        steps: &mut Steps<'_>,
+        steps: &Steps<'_>,
     ) -> Result<Saliences> {
         let side = bass::SMOOTHING_FRAMES as i64;
         let row =

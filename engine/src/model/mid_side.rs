@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{ChunkInput, Progress};
+use super::ChunkInput;
 use crate::{
     audio::Planar,
     error::{Error, ErrorKind, Result},
@@ -11,29 +11,6 @@ use crate::{
 
 /// Samples beyond this are taken for damage and muted in the analysis; no music comes near it.
 const LOUDEST: f32 = 1e9;
-
-/// Counts steps, reports them and stops when told to. A step takes well below a millisecond.
-pub(super) struct Steps<'a> {
-    progress: &'a dyn Progress,
-    done: usize,
-    total: usize,
-}
-
-impl<'a> Steps<'a> {
-    pub(super) fn new(progress: &'a dyn Progress, total: usize) -> Self {
-        Self { progress, done: 0, total: total.max(1) }
-    }
-
-    /// That another `cost` of the total are done.
-    pub(super) fn step(&mut self, cost: usize) -> Result<()> {
-        if self.progress.is_cancelled() {
-            return Err(Error::cancelled());
-        }
-        self.done += cost;
-        self.progress.report(self.done as f32 / self.total as f32);
-        Ok(())
-    }
-}
 
 /// Where the segment lies in the input's samples.
 pub(super) fn segment_of(input: &ChunkInput) -> Result<Range<usize>> {

@@ -1,0 +1,34 @@
+//! Progress and cancelling inside a chunk.
+
+use std::cell::Cell;
+
+use super::Progress;
+use crate::error::{Error, Result};
+
+/// Counts a chunk's steps, reports their share and stops when told to. A step should take well below
+/// a tenth of a second.
+pub(super) struct Steps<'a> {
+    progress: &'a dyn Progress,
+    done: Cell<usize>,
+    total: usize,
+}
+
+impl<'a> Steps<'a> {
+    /// Of a chunk that takes `total` steps.
+    pub(super) fn new(progress: &'a dyn Progress, total: usize) -> Self {
+        Self { progress, done: Cell::new(0), total: total.max(1) }
+    }
+
+    /// That another `cost` of the total are done.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Cancelled`] when that is wanted.
+    pub(super) fn step(&self, cost: usize) -> Result<()> {
+        if self.progress.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        self.done.set(self.done.get() + cost);
+        self.progress.report(self.done.get() as f32 / self.total as f32);
+        Ok(())
+    }
+}
