@@ -8,6 +8,8 @@ from .config import Config
 
 CHANNELS = 4  # left, right, mid, side
 NORM_EPS = 1e-6
+# How many clips of a training batch start from a stranger's memory instead of none.
+STRANGE_SHARE = 0.5
 
 
 def bi_gru(inputs: int, hidden: int) -> nn.GRU:
@@ -27,8 +29,19 @@ class TimeMixer(nn.Module):
         """[batch, bands, frames, width], residual included."""
         batch, bands, frames, width = x.shape
         y = functional.rms_norm(x, (width,), self.norm, NORM_EPS)
-        y, _ = self.gru(y.reshape(batch * bands, frames, width))
+        before = self.strange_memory(batch, bands, x) if self.training else None
+        y, _ = self.gru(y.reshape(batch * bands, frames, width), before)
         return x + self.out(y).view_as(x)
+
+    def strange_memory(self, batch: int, bands: int, like: torch.Tensor) -> torch.Tensor:
+        """First states [2, batch * bands, hidden] of a training batch: for some clips noise instead of
+        zeros. A song is separated in pieces, each of which starts from zeros; so that pieces join
+        without seams, the units must forget how they began within the frames around a piece, and
+        they learn it only if what they began with can be wrong."""
+        shape = (2, batch, bands, self.gru.hidden_size)
+        noise = torch.rand(shape, device=like.device, dtype=like.dtype) * 2.0 - 1.0
+        strange = torch.rand((2, batch, 1, 1), device=like.device) < STRANGE_SHARE
+        return (noise * strange).flatten(1, 2)
 
 
 class BandGru(nn.Module):
