@@ -7,12 +7,13 @@ mod rig;
 use std::{
     io::{Read, Write},
     process::{Command, Stdio},
+    sync::Arc,
     time::Instant,
 };
 
 use engine::{
     crew::PauseReason,
-    model::built_in,
+    model::{Separator, spectral::Spectral},
     protocol::{MAX_INPUT_FRAMES, Running, encode},
     remote::{ChunkNews, Prepared, Workshop},
     scheduler::Cause,
@@ -28,7 +29,7 @@ use stemhive_worker::bench::{Answer, Order, read_frame, read_payload};
 fn a_chunk_comes_out_as_it_would_here() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     assert_eq!(shop.prepare(&model), Prepared::Ready { slots: 1 });
     let input = input(spectral.as_ref());
@@ -61,7 +62,7 @@ fn a_chunk_comes_out_as_it_would_here() {
 fn a_killed_process_is_reported_at_once_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     shop.prepare(&model);
     let input = input(spectral.as_ref());
@@ -95,7 +96,7 @@ fn a_killed_process_is_reported_at_once_and_replaced() {
 fn a_process_that_dies_again_and_again_earns_a_break() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     shop.prepare(&model);
     let (order, pcm) = chunk_order(&model, &input(spectral.as_ref()));
@@ -120,7 +121,7 @@ fn a_process_that_dies_again_and_again_earns_a_break() {
 fn chunks_are_cancelled_and_a_break_hands_them_back() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     shop.prepare(&model);
     let (order, pcm) = chunk_order(&model, &input(spectral.as_ref()));
@@ -153,7 +154,7 @@ fn chunks_are_cancelled_and_a_break_hands_them_back() {
 fn what_cannot_be_computed_rightly_is_refused_and_harms_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
 
     let mut wrong = model.clone();
@@ -200,7 +201,7 @@ fn what_cannot_be_computed_rightly_is_refused_and_harms_nothing() {
 fn computing_steps_back_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let shop = shop(dir.path());
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     shop.prepare(&model);
     let (order, pcm) = chunk_order(&model, &input(spectral.as_ref()));
@@ -250,7 +251,7 @@ fn fed_with(input: &[u8]) -> (bool, String) {
 
 #[test]
 fn a_process_that_is_told_nonsense_ends_with_an_error() {
-    let spectral = built_in().remove(0);
+    let spectral: Arc<dyn Separator> = Arc::new(Spectral::new());
     let model = model_order(spectral.as_ref(), Vec::new());
     let (mut chunk, _) = chunk_order(&model, &input(spectral.as_ref()));
     chunk.input_frames = u32::MAX;

@@ -103,7 +103,7 @@ fn the_official_models_are_listed_with_what_is_known_of_them() {
     let place = Place::new();
     let lines = json(&run(place.official().args(["models", "--json"]), 0).0);
     let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["spectral", "quick", "htdemucs", "htdemucs_ft", "htdemucs_6s"]);
+    assert_eq!(names, ["quick", "spectral", "htdemucs", "htdemucs_ft", "htdemucs_6s"]);
     assert!(lines[..2].iter().all(|line| line["state"] == "built in"));
     for line in &lines[2..] {
         assert_eq!(line["state"], "not downloaded");

@@ -49,7 +49,7 @@ impl Default for Settings {
             theme: ThemeChoice::default(),
             ui_scale: 1.0,
             reduce_motion: false,
-            model: "spectral".into(),
+            model: "quick".into(),
             separate_on_open: true,
             measured_cores: None,
             threads: 0,

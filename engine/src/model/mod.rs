@@ -224,7 +224,7 @@ impl Default for Quality {
 
 /// The models that come with the program, the default one first.
 pub fn built_in() -> Vec<Arc<dyn Separator>> {
-    let classical: Arc<dyn Separator> = Arc::new(spectral::Spectral::new());
     let quick = band_gru::BandGru::quick().map(|quick| quick as Arc<dyn Separator>);
-    std::iter::once(classical).chain(quick).collect()
+    let classical: Arc<dyn Separator> = Arc::new(spectral::Spectral::new());
+    quick.into_iter().chain([classical]).collect()
 }
