@@ -149,9 +149,12 @@ fn files_that_are_cut_or_of_another_kind_are_refused() {
     assert_eq!(open(&good[..good.len() - 2]), Err(ErrorKind::Damaged));
     assert_eq!(open(&file("gru_stems.safetensors")), Err(ErrorKind::Unsupported));
     let text = String::from_utf8_lossy(&good[8..]);
-    for (from, to) in
-        [("\\\"hop\\\":128", "\\\"hop\\\":000"), ("[0,7]", "[1,7]"), ("vocals", "vocalz")]
-    {
+    for (from, to) in [
+        ("\\\"hop\\\":128", "\\\"hop\\\":000"),
+        ("[0,7]", "[1,7]"),
+        ("vocals", "vocalz"),
+        ("\\\"window\\\":10", "\\\"window\\\":11"),
+    ] {
         assert!(text.contains(from), "{from}");
         let mut bad = good.clone();
         let at = bad.windows(from.len()).position(|w| w == from.as_bytes()).expect("there");
@@ -183,39 +186,30 @@ fn music(secs: usize) -> Planar {
 
 /// The network that comes with the program, cut as it says, against one piece.
 #[test]
-#[ignore = "the weights so far reach -44 dB: trained on clips of 3 s, they remember for longer than \
-            a piece sees"]
-fn pieces_of_a_song_join_without_seams() {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/models/quick.safetensors");
-    let shipped = std::fs::read(shipped).expect("the weights");
-    let model = BandGru::new(&shipped, "quick", "", "").expect("a network");
-    assert!(BandGru::quick().is_some(), "it comes with the program");
+fn pieces_of_a_song_are_those_of_the_song_in_one_piece() {
+    let model = BandGru::quick().expect("it comes with the program");
     let song = music(36);
     let plan = Plan::new(song.frames() as u64, model.info().chunks).expect("a plan");
-    let expected = whole(&model, &song);
-    let mut worst_db = f64::NEG_INFINITY;
+    assert!(plan.segments().len() > 2);
+    let expected = whole(model.as_ref(), &song);
     for (chunk, segment) in plan.segments().iter().enumerate() {
         let given = plan.input(chunk);
         let context = (segment.start - given.start).max(given.end - segment.end) as usize;
         let segment = segment.start as usize..segment.end as usize;
-        let stems = separate(&model, &song, segment.clone(), context);
+        let stems = separate(model.as_ref(), &song, segment.clone(), context);
         for (stem, expected) in stems.iter().zip(&expected) {
-            let cut = |c: &Vec<f32>| c[segment.clone()].to_vec();
-            let expected = Planar::from_channels(expected.channels().iter().map(cut).collect());
-            let mixture = Planar::from_channels(song.channels().iter().map(cut).collect());
-            let apart_db = 10.0 * (distance(&expected, stem) / energy(&mixture)).log10();
-            worst_db = worst_db.max(apart_db);
+            for channel in 0..2 {
+                assert!(stem.channel(channel) == &expected.channel(channel)[segment.clone()]);
+            }
         }
     }
-    println!("{worst_db:.1} dB");
-    assert!(worst_db < -60.0, "{worst_db:.1} dB");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Songs of any length, down to a single sample, come out as long as they went in; where a
-    /// segment sees the whole song it does not matter how it is cut.
+    /// Songs of any length, down to a single sample, come out as long as they went in, and it does
+    /// not matter how they are cut.
     #[test]
     fn any_length_and_any_cut_give_the_same_samples(
         frames in 1usize..6000,
@@ -229,7 +223,8 @@ proptest! {
         let model = network(NETWORKS[which], Kernels::detect());
         let stems = whole(&model, &song);
         let cut = (at * frames as f64) as usize;
-        let parts = [0..cut, cut..frames].map(|part| separate(&model, &song, part, frames));
+        let context = model.info().chunks.context_frames as usize;
+        let parts = [0..cut, cut..frames].map(|part| separate(&model, &song, part, context));
         for (stem, expected) in stems.iter().enumerate() {
             prop_assert_eq!(expected.frames(), frames);
             for channel in 0..2 {

@@ -256,7 +256,7 @@ fn models_are_scored_on_multitracks() {
     // Both models of the program, and three references.
     assert_eq!(lines.iter().filter(|line| line["mean"] == "global").count(), 5);
 
-    let table = place.run(&["eval", "songs"]).expect(0).stdout;
+    let table = place.run(&["eval", "songs", "--plot", "scores.svg"]).expect(0).stdout;
     assert!(table.lines().next().unwrap().contains("drums") && table.contains("(0.0)"), "{table}");
     place.run(&["eval", "songs", "--models", "nonesuch"]).expect(2);
     let run = place.run(&["eval", "cache"]).expect(1);

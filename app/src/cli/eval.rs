@@ -10,6 +10,7 @@ use super::{
     args::{StoreArgs, usage},
     context::Context,
     report::print_line,
+    score_plot,
 };
 
 /// Score models on multitracks: signal-to-distortion ratios in decibels, more is better
@@ -23,6 +24,10 @@ pub(super) struct Args {
     /// Models to score [default: all].
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     models: Vec<String>,
+
+    /// Draw the global ratios as a new SVG file.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 
     /// Tell it as JSON, one object a result.
     #[arg(long)]
@@ -81,6 +86,12 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
                 print_line(&row(&format!("all songs, {name}"), system, cells, &mean));
             }
         }
+    }
+    if let Some(path) = &args.plot
+        && let Err(error) = score_plot::write(&rows, &systems, path)
+    {
+        context.reporter.failed(&error);
+        return Outcome::SomeFailed;
     }
     if !args.json {
         print_line(

@@ -15,6 +15,7 @@ mod models;
 mod output;
 mod pairing;
 mod report;
+mod score_plot;
 mod separate;
 mod workers;
 

@@ -26,6 +26,8 @@ class Config:
     width: int
     # Hidden units per direction of the GRU over time, "H".
     time_hidden: int
+    # Frames after which the units over time begin anew, even; see network.TimeMixer.
+    window: int
     # Number of blocks, "L".
     blocks: int
     # "mlp" or "gru": how a block mixes its bands.
@@ -101,6 +103,7 @@ def standard(
     least: int = 4,
     width: int = 48,
     time_hidden: int = 64,
+    window: int = 144,
     blocks: int = 2,
     mixer: str = "gru",
     band_hidden: int = 32,
@@ -119,6 +122,7 @@ def standard(
         bands=(),
         width=width,
         time_hidden=time_hidden,
+        window=window,
         blocks=blocks,
         mixer=mixer,
         band_hidden=band_hidden if mixer == "gru" else 0,

@@ -8,8 +8,6 @@ from .config import Config
 
 CHANNELS = 4  # left, right, mid, side
 NORM_EPS = 1e-6
-# How many clips of a training batch start from a stranger's memory instead of none.
-STRANGE_SHARE = 0.5
 
 
 def bi_gru(inputs: int, hidden: int) -> nn.GRU:
@@ -17,31 +15,39 @@ def bi_gru(inputs: int, hidden: int) -> nn.GRU:
 
 
 class TimeMixer(nn.Module):
-    """A bidirectional GRU along time, the same weights for every band."""
+    """A bidirectional GRU along time, the same weights for every band.
 
-    def __init__(self, width: int, hidden: int):
+    It runs in windows of `window` frames that lie where the song's frames lie, whatever part of the
+    song it is given, and begins each from nothing: so what it says about a frame depends on some
+    seconds around it only, and a song cut in pieces comes out as in one piece. Windows of one block
+    begin in the middle of those of the next, as the windows of a Swin transformer do.
+    """
+
+    def __init__(self, width: int, hidden: int, window: int, shift: int):
         super().__init__()
+        self.window = window
+        self.shift = shift
         self.norm = nn.Parameter(torch.ones(width))
         self.gru = bi_gru(width, hidden)
         self.out = nn.Linear(2 * hidden, width)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[batch, bands, frames, width], residual included."""
+    def forward(self, x: torch.Tensor, first: int) -> torch.Tensor:
+        """[batch, bands, frames, width], residual included; `first` is the song's frame that the
+        first one is."""
         batch, bands, frames, width = x.shape
-        y = functional.rms_norm(x, (width,), self.norm, NORM_EPS)
-        before = self.strange_memory(batch, bands, x) if self.training else None
-        y, _ = self.gru(y.reshape(batch * bands, frames, width), before)
-        return x + self.out(y).view_as(x)
-
-    def strange_memory(self, batch: int, bands: int, like: torch.Tensor) -> torch.Tensor:
-        """First states [2, batch * bands, hidden] of a training batch: for some clips noise instead of
-        zeros. A song is separated in pieces, each of which starts from zeros; so that pieces join
-        without seams, the units must forget how they began within the frames around a piece, and
-        they learn it only if what they began with can be wrong."""
-        shape = (2, batch, bands, self.gru.hidden_size)
-        noise = torch.rand(shape, device=like.device, dtype=like.dtype) * 2.0 - 1.0
-        strange = torch.rand((2, batch, 1, 1), device=like.device) < STRANGE_SHARE
-        return (noise * strange).flatten(1, 2)
+        y = functional.rms_norm(x, (width,), self.norm, NORM_EPS).flatten(0, 1)
+        head = min((self.shift - first) % self.window, frames)
+        whole = (frames - head) // self.window
+        tail = head + whole * self.window
+        parts = []
+        if head:
+            parts.append(self.gru(y[:, :head])[0])
+        if whole:
+            windows = y[:, head:tail].reshape(batch * bands * whole, self.window, width)
+            parts.append(self.gru(windows)[0].reshape(batch * bands, tail - head, -1))
+        if tail < frames:
+            parts.append(self.gru(y[:, tail:])[0])
+        return x + self.out(torch.cat(parts, 1)).view_as(x)
 
 
 class BandGru(nn.Module):
@@ -77,16 +83,17 @@ class BandMlp(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, index: int):
         super().__init__()
-        self.time = TimeMixer(config.width, config.time_hidden)
+        shift = (config.blocks - 1 - index) % 2 * (config.window // 2)
+        self.time = TimeMixer(config.width, config.time_hidden, config.window, shift)
         if config.mixer == "gru":
             self.bands = BandGru(config.width, config.band_hidden)
         else:
             self.bands = BandMlp(config.width, len(config.bands))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.bands(self.time(x))
+    def forward(self, x: torch.Tensor, first: int) -> torch.Tensor:
+        return self.bands(self.time(x, first))
 
 
 class Head(nn.Module):
@@ -103,7 +110,8 @@ class Head(nn.Module):
 
 class Network(nn.Module):
     """Features [batch, frames, grid bins, 4] to masks [batch, frames, grid bins, stems, 2]; the
-    last axis is mid and side, the masks of all stems sum to one."""
+    last axis is mid and side, the masks of all stems sum to one. `first` is the song's frame that the
+    first one is."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -114,20 +122,20 @@ class Network(nn.Module):
         self.shift = nn.Parameter(torch.zeros(grid_bins, CHANNELS))
         self.scale = nn.Parameter(torch.ones(grid_bins, CHANNELS))
         self.split = nn.ModuleList(nn.Linear(CHANNELS * w, config.width) for w in self.widths)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.blocks))
         outputs = 2 * len(config.stems)
         self.head = nn.ModuleList(
             Head(config.width, config.head_hidden, w * outputs) for w in self.widths
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, first: int = 0) -> torch.Tensor:
         config = self.config
         batch, frames, grid_bins, _ = features.shape
         x = (features - self.shift) * self.scale
         x = [split(band.flatten(2)) for split, band in zip(self.split, x.split(self.widths, 2))]
         x = torch.stack(x, 1)  # [batch, bands, frames, width]
         for block in self.blocks:
-            x = block(x)
+            x = block(x, first)
         logits = torch.cat([head(band) for head, band in zip(self.head, x.unbind(1))], 2)
         logits = logits.view(batch, frames, grid_bins, len(config.stems), 2)
         return (logits * config.mask_exponent).softmax(3)

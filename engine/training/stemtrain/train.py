@@ -30,6 +30,13 @@ EMA_DECAY = 0.998
 GRADIENT_NORM = 1.0
 REPORT_STEPS = 50
 RELOAD_STEPS = 300
+SIZES = (
+    ("width", 48),
+    ("time-hidden", 64),
+    ("window", 144),
+    ("blocks", 2),
+    ("band-hidden", 32),
+)
 
 
 def options() -> argparse.Namespace:
@@ -39,12 +46,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, required=True, help="in all, earlier runs included")
     parser.add_argument("--decay-steps", type=int, default=2_000, help="the last ones")
     parser.add_argument("--clips", type=int, default=2, help="per process and step")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a clip")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a clip")
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--keep-minutes", type=float, default=20.0, help="between kept weights")
     parser.add_argument("--seed", type=int, default=1)
-    for field, default in (("width", 48), ("time-hidden", 64), ("blocks", 2), ("band-hidden", 32)):
+    for field, default in SIZES:
         parser.add_argument(f"--{field}", type=int, default=default)
     parser.add_argument("--mixer", choices=("gru", "mlp"), default="gru")
     return parser.parse_args()
@@ -135,8 +142,9 @@ def main() -> None:
     newest = folder / "newest.pt"
     fresh = not newest.exists()
     if fresh:
-        sizes = {name: getattr(given, name) for name in ("width", "time_hidden", "blocks", "mixer")}
-        run = Run(standard(**sizes, band_hidden=given.band_hidden), device)
+        names = [name.replace("-", "_") for name, _ in SIZES]
+        sizes = {name: getattr(given, name) for name in names}
+        run = Run(standard(**sizes, mixer=given.mixer), device)
     else:
         run = Run.load(newest, device)
     config, progress = run.network.config, run.progress
@@ -166,7 +174,9 @@ def main() -> None:
             group["lr"] = rate
         with torch.no_grad():
             batch = mixer.batch(given.clips, samples)
-        value = loss(network(batch.features), batch)
+        # Clips begin anywhere in a song, so anywhere in the network's windows.
+        first = int(rng.integers(config.window))
+        value = loss(network(batch.features, first), batch)
         run.optimiser.zero_grad()
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), GRADIENT_NORM)

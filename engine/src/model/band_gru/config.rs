@@ -43,6 +43,8 @@ pub(super) struct Config {
     pub(super) width: usize,
     /// Hidden values of the recurrent units over time, each direction.
     pub(super) time_hidden: usize,
+    /// Frames of the windows in which the units over time run, even; see [`Config::windows`].
+    window: usize,
     /// Blocks.
     pub(super) blocks: usize,
     /// What mixes the bands.
@@ -85,6 +87,7 @@ impl Config {
             next = high;
             follows
         });
+        let windowed = (2..=1 << 14).contains(&config.window) && config.window.is_multiple_of(2);
         let band_hidden = if config.mixer == Mixer::Gru { config.band_hidden } else { 1 };
         let sizes = [width, time_hidden, band_hidden, head_hidden, blocks];
         let trouble = if (config.version, config.sample_rate_hz) != (1, WORK_RATE_HZ) {
@@ -95,12 +98,52 @@ impl Config {
             format!("it has frames of {n_fft} every {hop}")
         } else if !gapless || next == 0 || config.pools().map(|pools| pools.len()) != Some(next) {
             "its bands do not cover its grid".into()
+        } else if !windowed {
+            format!("its windows are of {} frames", config.window)
         } else if sizes.iter().any(|size| !(1..=1024).contains(size)) {
             format!("its sizes are {sizes:?}")
         } else {
             return Ok(config);
         };
         Err(fault(&trouble))
+    }
+
+    /// The windows of `block` in the song's frames `frames`, cut off where those end. The units over
+    /// time begin each from nothing, so that what they say of a frame depends on some seconds
+    /// around it only, wherever a song is cut. Windows of one block begin in the middle of those
+    /// of the next, as the windows of a Swin transformer do (Liu et al. 2021).
+    pub(super) fn windows(
+        &self,
+        block: usize,
+        frames: Range<usize>,
+    ) -> impl Iterator<Item = Range<usize>> {
+        let mut start = frames.start;
+        std::iter::from_fn(move || {
+            let end = self.window_end(block, start).min(frames.end);
+            let window = start..end;
+            start = end;
+            (!window.is_empty()).then_some(window)
+        })
+    }
+
+    /// The frames that decide what the blocks from `first_block` on say of `frames`: whole windows.
+    /// They may lie beyond the song's end.
+    pub(super) fn reach(&self, first_block: usize, frames: Range<usize>) -> Range<usize> {
+        (first_block..self.blocks).rev().fold(frames, |frames, block| {
+            let end = |frame| self.window_end(block, frame);
+            end(frames.start).saturating_sub(self.window)..end(frames.end.max(1) - 1)
+        })
+    }
+
+    /// At most so many frames on each side decide about a frame.
+    pub(super) fn most_reach(&self) -> usize {
+        self.window + (self.blocks - 1) * (self.window / 2)
+    }
+
+    /// Where the window of `block` in which `frame` lies ends.
+    fn window_end(&self, block: usize, frame: usize) -> usize {
+        let shift = (self.blocks - 1 - block) % 2 * (self.window / 2);
+        (frame + self.window - shift) / self.window * self.window + shift
     }
 
     /// The bins that each bin of the grid pools; `None` for a grid that does not fit the transform.

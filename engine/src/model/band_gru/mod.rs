@@ -1,8 +1,9 @@
 //! A small network of our own, trained in `engine/training`: masks for middle and side from a
 //! band-split recurrent network, fast enough to be the default.
 //!
-//! It looks at a song in pieces with some seconds around each. How little a piece's samples depend on
-//! how the song is cut is a matter of training; see the model card for what is reached. `other` is the mixture minus the rest, so the stems add up to it.
+//! It looks at a song in pieces with some seconds around each, all that decide about the piece: its
+//! samples are those of the song in one piece. `other` is the mixture minus the rest, so the stems
+//! add up to it.
 //! The song's level is left as it is: nothing of the whole song need be known for its first piece.
 
 mod config;
@@ -26,13 +27,10 @@ use super::{
 use crate::{audio::Planar, error::Result};
 
 /// Changes whenever a single output sample may change.
-const VERSION: &str = "band_gru 1";
+const VERSION: &str = "band_gru 2";
 
 /// Frames of a segment: 13.4 s, of which the first is there in a third of a second.
 const SEGMENT_HOPS: usize = 576;
-
-/// Frames that the network sees on each side of the segment: 3.3 s.
-const CONTEXT_HOPS: usize = 144;
 
 /// A network of this kind as a separator.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl BandGru {
             chunks: ChunkSpec {
                 segment_frames: SEGMENT_HOPS as u64 * hop,
                 stride_frames: SEGMENT_HOPS as u64 * hop,
-                context_frames: CONTEXT_HOPS as u64 * hop + config.n_fft as u64,
+                context_frames: config.most_reach() as u64 * hop + config.n_fft as u64,
                 window: JoinWindow::LinearFades,
             },
             hash: hash.finalize().into(),
@@ -114,14 +112,14 @@ impl Separator for BandGru {
 
     fn separate(&self, input: &ChunkInput, progress: &dyn Progress) -> Result<Vec<Planar>> {
         let samples = segment_of(input)?;
-        let around =
-            self.spectrum.surroundings(input, &mid_side(&input.audio), CONTEXT_HOPS as i64);
-        let frames = around.seen.clone().count();
-        let steps = self.network.steps(frames) + frames + 2 * around.wanted.clone().count();
+        let around = self.spectrum.surroundings(input, &mid_side(&input.audio));
+        let wanted = around.wanted();
+        let seen = around.here(self.network.reach(wanted.clone()));
+        let steps = self.network.steps(&seen, &wanted) + seen.len() + 2 * wanted.len();
         let steps = Steps::new(progress, steps);
-        let mut analysis = self.spectrum.analyse(&around, &steps)?;
+        let mut analysis = self.spectrum.analyse(&around, &seen, &steps)?;
         let powers = std::mem::take(&mut analysis.powers);
-        let masks = self.network.forward(powers, frames, &steps)?;
+        let masks = self.network.forward(powers, &seen, &wanted, &steps)?;
         let classes = [Stem::Drums, Stem::Bass, Stem::Vocals].map(place);
         let start = input.start_frame as i64;
         let segment = start..start + samples.len() as i64;

@@ -86,22 +86,36 @@ impl Network {
         Ok(Self { kernels, config, shift, scale, split, blocks, heads })
     }
 
-    /// Steps, as [`Steps`] counts them, of a forward over so many frames.
-    pub(super) fn steps(&self, frames: usize) -> usize {
-        let bands = self.config.bands.len();
-        let mixer = if self.config.mixer == Mixer::Gru { 2 * bands } else { 1 };
-        self.config.blocks * (2 * frames + mixer) + bands
+    /// The song's frames that decide about `frames`. They may lie beyond the song's end.
+    pub(super) fn reach(&self, frames: Range<usize>) -> Range<usize> {
+        self.config.reach(0, frames)
     }
 
-    /// Masks `[grid bins][stems][2][width]` for the powers `[grid bins][4][width]`, of which `frames`
-    /// columns are valid.
+    /// Steps, as [`Steps`] counts them, of [`Self::forward`].
+    pub(super) fn steps(&self, seen: &Range<usize>, wanted: &Range<usize>) -> usize {
+        let bands = self.config.bands.len();
+        let mixer = if self.config.mixer == Mixer::Gru { 2 * bands } else { 1 };
+        let over_time = |block| self.entering(block, seen, wanted).len();
+        (0..self.config.blocks).map(|block| 2 * over_time(block) + mixer).sum::<usize>() + bands
+    }
+
+    /// The frames that `block` is given.
+    fn entering(&self, block: usize, seen: &Range<usize>, wanted: &Range<usize>) -> Range<usize> {
+        let reach = self.config.reach(block, wanted.clone());
+        reach.start.max(seen.start)..reach.end.min(seen.end)
+    }
+
+    /// Masks `[grid bins][stems][2][width]` of the song's frames `wanted`, for the powers
+    /// `[grid bins][4][width]` of its frames `seen`. Both widths are rounded up to whole
+    /// [`BLOCK`]s, and the columns beyond the frames are without meaning.
     ///
     /// # Errors
     /// When cancelled.
     pub(super) fn forward(
         &self,
         mut powers: Vec<f32>,
-        frames: usize,
+        seen: &Range<usize>,
+        wanted: &Range<usize>,
         steps: &Steps<'_>,
     ) -> Result<Vec<f32>> {
         let Self { kernels, config, .. } = self;
@@ -126,8 +140,12 @@ impl Network {
         }
         drop(powers);
 
-        for block in &self.blocks {
-            self.over_time(&block.time, &mut x, width, frames, steps)?;
+        let mut columns = seen.clone();
+        for (n, block) in self.blocks.iter().enumerate() {
+            let kept = self.entering(n + 1, seen, wanted);
+            x = self.over_time(n, &block.time, x, columns, &kept, steps)?;
+            let width = padded(kept.len());
+            columns = kept;
             match &block.bands {
                 Bands::Gru(unit) => unit.add(*kernels, &mut x, width, steps)?,
                 Bands::Mlp { gain, expand, reduce } => {
@@ -137,6 +155,8 @@ impl Network {
             }
         }
 
+        let width = padded(columns.len());
+        let tile_len = config.width * width;
         let mut masks = vec![0.0; grid * OUTPUTS * width];
         let mut hidden = vec![0.0; config.head_hidden * width];
         for ((&(low, high), tile), [first, second]) in
@@ -157,30 +177,43 @@ impl Network {
         Ok(masks)
     }
 
-    /// Adds what the unit makes of every band's features over time: `[bands][features][width]`.
+    /// Every band's features `[bands][features][width]` of the frames `kept`, with what the unit of
+    /// `block` makes of those of `columns` over time added.
     fn over_time(
         &self,
+        block: usize,
         unit: &Recurrent,
-        x: &mut [f32],
-        width: usize,
-        frames: usize,
+        mut x: Vec<f32>,
+        columns: Range<usize>,
+        kept: &Range<usize>,
         steps: &Steps<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<f32>> {
+        let width = padded(columns.len());
         let bands = self.config.bands.len();
         let features = self.config.width;
         // The bands lie side by side: `[frames][features][bands]`.
-        let across = bands.next_multiple_of(BLOCK);
-        let mut turned = vec![0.0; frames * features * across];
+        let across = padded(bands);
+        let tile_len = features * across;
+        let mut turned = vec![0.0; columns.len() * tile_len];
         for n in 0..features {
             let (from, to) = (&x[n * width..], &mut turned[n * across..]);
-            transpose(from, features * width, to, features * across, bands, frames);
+            transpose(from, features * width, to, tile_len, bands, columns.len());
         }
-        unit.add(self.kernels, &mut turned, across, steps)?;
+        let mut rest = &mut turned[..];
+        for window in self.config.windows(block, columns.clone()) {
+            let (tiles, after) = rest.split_at_mut(window.len() * tile_len);
+            unit.add(self.kernels, tiles, across, steps)?;
+            rest = after;
+        }
+        let turned = &turned[(kept.start - columns.start) * tile_len..];
+        let width = padded(kept.len());
+        x.clear();
+        x.resize(bands * features * width, 0.0);
         for n in 0..features {
             let (from, to) = (&turned[n * across..], &mut x[n * width..]);
-            transpose(from, features * across, to, features * width, frames, bands);
+            transpose(from, tile_len, to, features * width, kept.len(), bands);
         }
-        Ok(())
+        Ok(x)
     }
 
     /// Adds what two layers over the bands make of every feature.
@@ -283,6 +316,11 @@ impl Recurrent {
         }
         Ok(())
     }
+}
+
+/// Columns in memory for so many that count.
+fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(BLOCK)
 }
 
 /// All rows of `matrix` times the rows `data`, each `width` long.

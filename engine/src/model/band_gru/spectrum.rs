@@ -33,10 +33,10 @@ pub(super) struct Surroundings {
     audio: [Vec<f32>; 2],
     /// Where in the song they begin.
     start: i64,
-    /// Frames that the network sees.
-    pub(super) seen: Range<i64>,
-    /// Those of them that sound in the segment.
-    pub(super) wanted: Range<i64>,
+    /// Frames that sound in the segment.
+    wanted: Range<i64>,
+    /// All frames that have their samples here.
+    whole: Range<i64>,
     /// All frames of the song.
     song: Range<i64>,
 }
@@ -45,10 +45,26 @@ pub(super) struct Surroundings {
 pub(super) struct Analysis {
     /// Powers `[grid bins][4][width]`: of left, right, middle and side, frame by frame.
     pub(super) powers: Vec<f32>,
-    /// Frames in memory.
-    pub(super) width: usize,
     /// Spectra of middle and side, frame by frame, of the wanted frames.
     spectra: Vec<Bin>,
+}
+
+impl Surroundings {
+    /// Frames that sound in the segment, counted from the song's first.
+    pub(super) fn wanted(&self) -> Range<usize> {
+        self.counted(&self.wanted)
+    }
+
+    /// Those of `frames`, counted from the song's first, that have their samples here.
+    pub(super) fn here(&self, frames: Range<usize>) -> Range<usize> {
+        let whole = self.counted(&self.whole);
+        frames.start.max(whole.start)..frames.end.min(whole.end)
+    }
+
+    fn counted(&self, frames: &Range<i64>) -> Range<usize> {
+        let count = |frame: i64| usize::try_from(frame - self.song.start).unwrap_or(0);
+        count(frames.start)..count(frames.end)
+    }
 }
 
 impl Spectrum {
@@ -61,14 +77,13 @@ impl Spectrum {
         }
     }
 
-    /// The frames of `input`'s segment and up to `context` more on each side, with their audio.
+    /// The frames of `input`'s segment and those around it, with their audio.
     /// Frames are centred on multiples of the hop from the song's first sample to its last
     /// (`torch.stft(center=True)`), and the song is mirrored at its ends.
     pub(super) fn surroundings(
         &self,
         input: &ChunkInput,
         mid_side: &[Vec<f32>; 2],
-        context: i64,
     ) -> Surroundings {
         let (size, hop) = (self.size, self.hop);
         let len = mid_side[0].len() as i64;
@@ -90,19 +105,23 @@ impl Spectrum {
         let within = |frames: Range<i64>, outer: &Range<i64>| {
             frames.start.max(outer.start)..frames.end.min(outer.end)
         };
-        let wanted = within(within(touching, &song), &whole);
-        let seen = within(wanted.start - context..wanted.end + context, &song);
-        let seen = within(seen, &whole);
-        Surroundings { audio, start, seen, wanted, song }
+        let whole = within(whole, &song);
+        let wanted = within(touching, &whole);
+        Surroundings { audio, start, wanted, whole, song }
     }
 
-    /// Powers and spectra of what surrounds a chunk.
+    /// Powers of the song's frames `seen`, counted from its first, and spectra of the wanted ones.
     ///
     /// # Errors
     /// When cancelled.
-    pub(super) fn analyse(&self, around: &Surroundings, steps: &Steps<'_>) -> Result<Analysis> {
+    pub(super) fn analyse(
+        &self,
+        around: &Surroundings,
+        seen: &Range<usize>,
+        steps: &Steps<'_>,
+    ) -> Result<Analysis> {
         let bins = self.stft.bins();
-        let count = around.seen.clone().count();
+        let count = seen.len();
         let width = count.next_multiple_of(BLOCK);
         let rows = self.pools.len() * INPUTS;
         let mut powers = vec![0.0; rows * width];
@@ -111,8 +130,9 @@ impl Spectrum {
         let mut group = vec![0.0; GROUP * rows];
         let mut scratch = self.stft.scratch();
         let [mid, side] = &around.audio;
-        for (n, frame) in around.seen.clone().enumerate() {
+        for (n, frame) in seen.clone().enumerate() {
             steps.step(1)?;
+            let frame = around.song.start + frame as i64;
             let at = self.stft.start(frame) - around.start;
             let (mid_bins, side_bins) = spectra.split_at_mut(bins);
             self.stft.analyse([mid, side], at, [&mut *mid_bins, &mut *side_bins], &mut scratch);
@@ -138,11 +158,11 @@ impl Spectrum {
                 kept.extend_from_slice(&spectra);
             }
         }
-        Ok(Analysis { powers, width, spectra: kept })
+        Ok(Analysis { powers, spectra: kept })
     }
 
     /// The first three given stems of the segment as middle and side. `masks` is
-    /// `[grid bins][stems][2][width]`.
+    /// `[grid bins][stems][2][width]`, of the wanted frames.
     ///
     /// # Errors
     /// When cancelled.
@@ -162,14 +182,13 @@ impl Spectrum {
         let mut group = vec![0.0; GROUP * rows];
         let mut pair = vec![[0.0f32; 2]; bins];
         let mut scratch = self.stft.scratch();
-        let skipped = (around.wanted.start - around.seen.start) as usize;
+        let width = masks.len() / rows;
         let frames = around.wanted.clone().zip(analysis.spectra.chunks_exact(2 * bins));
         for (n, (frame, spectra)) in frames.enumerate() {
             steps.step(2)?;
             if n % GROUP == 0 {
                 let count = GROUP.min(around.wanted.clone().count() - n);
-                let from = &masks[skipped + n..];
-                transpose(from, analysis.width, &mut group, rows, rows, count);
+                transpose(&masks[n..], width, &mut group, rows, rows, count);
             }
             let column = group[n % GROUP * rows..][..rows].as_chunks::<OUTPUTS>().0;
             let (mid, side) = spectra.split_at(bins);

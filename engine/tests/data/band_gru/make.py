@@ -33,6 +33,7 @@ def tiny(mixer: str) -> sizes.Config:
         band_count=7,
         width=8,
         time_hidden=6,
+        window=10,
         blocks=2,
         mixer=mixer,
         band_hidden=5,
