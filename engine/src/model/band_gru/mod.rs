@@ -48,8 +48,7 @@ impl BandGru {
     /// does not fit the program, which a test watches.
     pub fn quick() -> Option<Arc<Self>> {
         static NETWORK: LazyLock<Option<Arc<BandGru>>> = LazyLock::new(|| {
-            let description =
-                "Cleaner than Basic and nearly as quick, without a download; still in training";
+            let description = "Fair stems at once and everywhere, without a download";
             let network = BandGru::new(QUICK, "quick", "Quick", description);
             network.inspect_err(|error| tracing::error!(%error, "quick")).ok().map(Arc::new)
         });
