@@ -1,6 +1,9 @@
 //! A flood of unpaired connections at a hub with a paired worker at work, by the example `flood` of
-//! the engine, a process of its own. On two cores the flooder takes its share of the processor from
-//! those it floods, so the same flood is also sent to a port where nobody reads.
+//! the engine, a process of its own. A real flooder has a processor of its own, so it gets the last
+//! core of this computer for itself; hub and worker share the others, also when nobody floods. What
+//! they lose then is what the flood costs them: on two cores one core's worth of work, less what the
+//! hub needs to turn strangers away. The same flood is also sent to a port where nobody reads, which
+//! is what the system takes for the packets.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +22,7 @@ use serde_json::Value;
 
 use crate::{
     remote_rig::{Desk, Main, Sent, work},
-    spare::{member, spare},
+    spare::{engine_pid, member, spare},
     table::Table,
 };
 
@@ -35,7 +38,13 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
     let secs = if is_quick { 10 } else { 60 };
     let separator: Arc<dyn Separator> = Arc::new(Spectral::new());
     let main = Main::with(vec![Arc::clone(&separator)], &[]);
-    let _worker = spare(&main, "Studio-PC");
+    let worker = spare(&main, "Studio-PC");
+    let flooder = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+    let others = format!("0-{}", flooder.saturating_sub(1));
+    run_on(&others, std::process::id());
+    // Its threads are there and stay; processes it starts later are where it is.
+    run_on(&others, worker.pid());
+    run_on(&others, engine_pid(&worker));
     let (_, held) = member(&main, &work(separator.as_ref()));
     let mut shift = Shift { desk: Desk::new(separator, 2, 4 << 20), member: held, next: 0 };
     // Buffers grow to what they need, and the worker's speed settles.
@@ -45,8 +54,13 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
     let nobody = nobody.local_addr().map(|address| (nobody, address)).expect("an address");
     for (hosts, whence) in [(1, "from one address"), (200, "from 200 addresses")] {
         let before = shift.work_for(Duration::from_secs(secs / 2));
-        let aside = shift.work_amid(Flood::start(nobody.1, secs, hosts));
-        let flood = shift.work_amid(Flood::start(main.address(), secs, hosts));
+        let flood_at = |address| {
+            let flood = Flood::start(address, secs, hosts);
+            run_on(&flooder.to_string(), flood.0.id());
+            flood
+        };
+        let aside = shift.work_amid(flood_at(nobody.1));
+        let flood = shift.work_amid(flood_at(main.address()));
         let after = shift.work_for(Duration::from_secs(secs / 2));
         let calm = (before.pieces_per_sec + after.pieces_per_sec) / 2.0;
         let (told, told_aside) = (flood.told.unwrap_or_default(), aside.told.unwrap_or_default());
@@ -64,7 +78,7 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
         let per_cent = |share: f64| format!("{:.1} %", share * 100.0);
         table.row(
             "the same",
-            "the paired worker's throughput falls < 10 %",
+            "the paired worker's throughput falls < 10 %, flooder on a core of its own",
             &format!(
                 "{} ({:.2} pieces/s of {calm:.2}); by the same flood to a port where nobody reads {}",
                 per_cent(loss),
@@ -83,6 +97,17 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
                 (before.cores + after.cores) / 2.0,
             ),
         );
+    }
+    run_on(&format!("0-{flooder}"), std::process::id());
+}
+
+/// Keeps all threads of a process on some cores; says so where that cannot be done.
+fn run_on(cores: &str, pid: impl std::fmt::Display) {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--pid", "--cpu-list", cores, &pid.to_string()]);
+    let done = taskset.stdout(Stdio::null()).status();
+    if !done.is_ok_and(|status| status.success()) {
+        eprintln!("process {pid} is not kept on cores {cores}: is taskset there?");
     }
 }
 
