@@ -22,8 +22,8 @@ const LEVEL: i32 = 1;
 
 /// Little-endian f32, channel after channel.
 pub(super) fn raw(audio: &Planar) -> Vec<u8> {
-    let channels = audio.channels().iter();
-    channels.flat_map(|samples| bytemuck::cast_slice::<f32, u8>(samples)).copied().collect()
+    let channels = audio.channels().iter().map(|samples| bytemuck::cast_slice::<f32, u8>(samples));
+    channels.collect::<Vec<&[u8]>>().concat()
 }
 
 /// `raw` as it is to be sent: packed, if that is wanted and makes it smaller.
@@ -98,10 +98,10 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Bytes per second of the slower way, once enough were carried.
+    /// Bytes per second of the way back, which has most to carry, or else of the way there; once
+    /// enough were carried.
     pub(super) fn bytes_per_sec(&self) -> Option<f64> {
-        let ways = [&self.there, &self.back].into_iter().filter_map(Way::bytes_per_sec);
-        ways.reduce(f64::min)
+        self.back.bytes_per_sec().or_else(|| self.there.bytes_per_sec())
     }
 
     /// Whether payloads are better packed.
