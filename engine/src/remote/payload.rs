@@ -193,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn the_way_back_counts_once_it_carried_enough() {
+        let meter = Meter::default();
+        assert_eq!(meter.bytes_per_sec(), None);
+        meter.there.begin().arrived(LEAST_BYTES);
+        let there = meter.there.bytes_per_sec();
+        assert!(there.is_some());
+        meter.back.begin().arrived(LEAST_BYTES - 1);
+        assert_eq!(meter.bytes_per_sec(), there);
+        meter.back.begin().arrived(LEAST_BYTES);
+        assert!(meter.back.bytes_per_sec().is_some());
+        assert_eq!(meter.bytes_per_sec(), meter.back.bytes_per_sec());
+    }
+
+    #[test]
     fn what_unpacks_to_more_or_less_than_said_is_refused() {
         let raw = noise(44_100);
         let (encoding, sent) = encode(raw.clone(), true);

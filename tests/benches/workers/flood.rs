@@ -1,9 +1,9 @@
 //! A flood of unpaired connections at a hub with a paired worker at work, by the example `flood` of
-//! the engine, a process of its own. A real flooder has a processor of its own, so it gets the last
-//! core of this computer for itself; hub and worker share the others, also when nobody floods. What
-//! they lose then is what the flood costs them: on two cores one core's worth of work, less what the
-//! hub needs to turn strangers away. The same flood is also sent to a port where nobody reads, which
-//! is what the system takes for the packets.
+//! the engine, a process of its own. Three computers have to share one here: the worker gets the last
+//! core for itself, as it has a computer of its own, and hub and flooder share the others, of which
+//! they take less than half. So the flooder takes nothing from the worker, and what the worker's
+//! throughput loses is what the flood costs it through the hub. The same flood is also sent to a port
+//! where nobody reads, which is what the packets cost as such.
 
 use std::{
     collections::VecDeque,
@@ -39,12 +39,11 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
     let separator: Arc<dyn Separator> = Arc::new(Spectral::new());
     let main = Main::with(vec![Arc::clone(&separator)], &[]);
     let worker = spare(&main, "Studio-PC");
-    let flooder = std::thread::available_parallelism().map_or(1, usize::from) - 1;
-    let others = format!("0-{}", flooder.saturating_sub(1));
-    run_on(&others, std::process::id());
-    // Its threads are there and stay; processes it starts later are where it is.
-    run_on(&others, worker.pid());
-    run_on(&others, engine_pid(&worker));
+    let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+    run_on(&last.to_string(), worker.pid());
+    run_on(&last.to_string(), engine_pid(&worker));
+    // The flooder is started from here, and so is where this process is.
+    run_on(&format!("0-{}", last.saturating_sub(1)), std::process::id());
     let (_, held) = member(&main, &work(separator.as_ref()));
     let mut shift = Shift { desk: Desk::new(separator, 2, 4 << 20), member: held, next: 0 };
     // Buffers grow to what they need, and the worker's speed settles.
@@ -54,13 +53,8 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
     let nobody = nobody.local_addr().map(|address| (nobody, address)).expect("an address");
     for (hosts, whence) in [(1, "from one address"), (200, "from 200 addresses")] {
         let before = shift.work_for(Duration::from_secs(secs / 2));
-        let flood_at = |address| {
-            let flood = Flood::start(address, secs, hosts);
-            run_on(&flooder.to_string(), flood.0.id());
-            flood
-        };
-        let aside = shift.work_amid(flood_at(nobody.1));
-        let flood = shift.work_amid(flood_at(main.address()));
+        let aside = shift.work_amid(Flood::start(nobody.1, secs, hosts));
+        let flood = shift.work_amid(Flood::start(main.address(), secs, hosts));
         let after = shift.work_for(Duration::from_secs(secs / 2));
         let calm = (before.pieces_per_sec + after.pieces_per_sec) / 2.0;
         let (told, told_aside) = (flood.told.unwrap_or_default(), aside.told.unwrap_or_default());
@@ -78,7 +72,7 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
         let per_cent = |share: f64| format!("{:.1} %", share * 100.0);
         table.row(
             "the same",
-            "the paired worker's throughput falls < 10 %, flooder on a core of its own",
+            "the paired worker's throughput falls < 10 %, the worker on a core of its own",
             &format!(
                 "{} ({:.2} pieces/s of {calm:.2}); by the same flood to a port where nobody reads {}",
                 per_cent(loss),
@@ -98,7 +92,7 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
             ),
         );
     }
-    run_on(&format!("0-{flooder}"), std::process::id());
+    run_on(&format!("0-{last}"), std::process::id());
 }
 
 /// Keeps all threads of a process on some cores; says so where that cannot be done.
