@@ -224,9 +224,7 @@ fn a_folder_belongs_to_one_job_and_one_writer() {
     let stereo = song(home.path(), 2, 9_000);
     let dir = home.path().join("job");
     let gate = Arc::new(Gate::default());
-    let shut = Arc::clone(&gate);
-    let separator =
-        Arc::new(TestSeparator::with(SPEC, Box::new(move |_, progress| shut.pass(progress))));
+    let separator = TestSeparator::behind(&gate, SPEC);
     let job = start(&stereo, &separator, &dir, &pool(1));
     let second = job::start(request(&stereo, &separator, &dir, &pool(1)));
     let error = second.unwrap_err();
@@ -278,9 +276,7 @@ fn pausing_stops_what_runs_and_resuming_computes_only_the_rest() {
     let song = song(home.path(), 2, 14_000);
     let reference = reference(home.path(), &song, SPEC);
     let gate = Arc::new(Gate::default());
-    let shut = Arc::clone(&gate);
-    let separator =
-        Arc::new(TestSeparator::with(SPEC, Box::new(move |_, progress| shut.pass(progress))));
+    let separator = TestSeparator::behind(&gate, SPEC);
     let dir = home.path().join("job");
     let (job, watcher) = Watcher::start(request(&song, &separator, &dir, &pool(2)));
     gate.open(5);
@@ -305,9 +301,7 @@ fn cancelling_stops_a_chunk_in_the_middle_and_keeps_what_is_done() {
     let home = tempfile::tempdir().unwrap();
     let song = song(home.path(), 2, 7_000);
     let gate = Arc::new(Gate::default());
-    let shut = Arc::clone(&gate);
-    let separator =
-        Arc::new(TestSeparator::with(SPEC, Box::new(move |_, progress| shut.pass(progress))));
+    let separator = TestSeparator::behind(&gate, SPEC);
     let dir = home.path().join("job");
     let (job, watcher) = Watcher::start(request(&song, &separator, &dir, &pool(2)));
     gate.open(3);
@@ -410,9 +404,7 @@ fn when_nothing_can_be_written_the_job_stands_still_and_goes_on_later() {
     let song = song(home.path(), 2, 14_000);
     let reference = reference(home.path(), &song, SPEC);
     let gate = Arc::new(Gate::default());
-    let shut = Arc::clone(&gate);
-    let separator =
-        Arc::new(TestSeparator::with(SPEC, Box::new(move |_, progress| shut.pass(progress))));
+    let separator = TestSeparator::behind(&gate, SPEC);
     let dir = home.path().join("job");
     let (job, watcher) = Watcher::start(request(&song, &separator, &dir, &pool(2)));
     gate.open(6);
@@ -470,9 +462,7 @@ fn one_job_at_a_time_has_the_pool_and_a_paused_one_lets_the_next_in() {
     let home = tempfile::tempdir().unwrap();
     let song = song(home.path(), 2, 7_000);
     let gate = Arc::new(Gate::default());
-    let shut = Arc::clone(&gate);
-    let separator =
-        Arc::new(TestSeparator::with(SPEC, Box::new(move |_, progress| shut.pass(progress))));
+    let separator = TestSeparator::behind(&gate, SPEC);
     let pool = pool(2);
     let (first, news) = Watcher::start(request(&song, &separator, &home.path().join("1"), &pool));
     news.until(&first, |status| matches!(status.phase, JobPhase::Running));
@@ -561,11 +551,7 @@ proptest! {
         for (permits, threads, playhead, damage) in runs {
             let gate = Arc::new(Gate::default());
             gate.open(permits);
-            let shut = Arc::clone(&gate);
-            let separator = Arc::new(TestSeparator::with(
-                chunks,
-                Box::new(move |_, progress| shut.pass(progress)),
-            ));
+            let separator = TestSeparator::behind(&gate, chunks);
             let mut request = request(&song, &separator, &dir, &pool(threads));
             request.playhead_frame = playhead;
             let (job, watcher) = Watcher::start(request);

@@ -68,9 +68,7 @@ fn a_journal_cut_at_any_byte_or_spoilt_in_any_record_never_yields_a_wrong_stem()
     crew.join(1, 1, Arc::new(|_, _| Act::Compute));
     let gate = Arc::new(Gate::default());
     gate.open(CHUNKS * 3 / 4);
-    let shut = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| shut.pass(progress));
-    let separator = Arc::new(TestSeparator::with(spec(100, 70), hook));
+    let separator = TestSeparator::behind(&gate, spec(100, 70));
     let mut request = request(&song, &separator, &half, &pool(1));
     request.crew = Some(Arc::clone(&crew) as _);
     let (tell, news) = crossbeam_channel::bounded(1);

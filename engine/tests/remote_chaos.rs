@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chaos_relay::{Chaos, Relay};
+use chaos_relay::{Chaos, apart};
 use common::{Gate, TestSeparator, pool, request, results, song, spec, start};
 use engine::{
     crew::{Ending, Standing},
@@ -18,24 +18,7 @@ use engine::{
     protocol::Encoding,
     scheduler::Cause,
 };
-use remote_rig::{Desk, Main, Shop, Worker, stored, wait_for, wait_until, work};
-
-/// A main PC and a worker with a relay in between.
-fn apart(
-    here: &Arc<dyn Separator>,
-    there: Arc<dyn Separator>,
-    chaos: Chaos,
-) -> (Main, Worker, Relay) {
-    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-    let mut main = Main::with(vec![Arc::clone(here)], &[]);
-    main.close();
-    main.pair(&worker);
-    main.open();
-    let relay = Relay::start(main.address(), 1, chaos);
-    worker.pair_at(&main, relay.address);
-    worker.start();
-    (main, worker, relay)
-}
+use remote_rig::{Desk, stored, wait_for, wait_until, work};
 
 fn separator(segment: u64, stride: u64) -> Arc<dyn Separator> {
     Arc::new(TestSeparator::new(spec(segment, stride)))
@@ -121,9 +104,7 @@ fn a_result_that_takes_its_time_is_seen_coming_back() {
 #[test]
 fn a_cut_wire_is_noticed_and_mended() {
     let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(4_000, 3_000), hook));
+    let there = TestSeparator::behind(&gate, spec(4_000, 3_000));
     let here = separator(4_000, 3_000);
     let (main, worker, relay) = apart(&here, there, Chaos::default());
     gate.open(1);
@@ -144,11 +125,7 @@ fn a_cut_wire_is_noticed_and_mended() {
 /// Parts main PC and worker for so long in the middle of a job.
 fn a_job_outlasts_a_partition_of(time: Duration) {
     let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
-    let [here, there] = gates.each_ref().map(|gate| {
-        let held = Arc::clone(gate);
-        let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-        Arc::new(TestSeparator::with(spec(1_000, 700), hook))
-    });
+    let [here, there] = gates.each_ref().map(|gate| TestSeparator::behind(gate, spec(1_000, 700)));
     // For the test piece, and its first results, which wait to be compared.
     gates[1].open(5);
     // What the hub computes for the test piece does not wait at the gate.

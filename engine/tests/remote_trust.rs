@@ -29,9 +29,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let gate = Arc::new(Gate::default());
-        let held = Arc::clone(&gate);
-        let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-        let here = Arc::new(TestSeparator::with(spec(1_000, 700), hook));
+        let here = TestSeparator::behind(&gate, spec(1_000, 700));
         let mut worker = Worker::new("Spare", Shop::new(vec![Arc::new(model())]));
         // What the hub computes for the test piece does not wait at the gate.
         let main = Main::with(vec![Arc::new(model())], &[&worker]);

@@ -12,13 +12,13 @@ use std::{
 use common::{Gate, TestSeparator, spec};
 use engine::{
     Error, ErrorKind,
-    crew::{Ending, PauseReason, Standing},
+    crew::{Ending, Member, PauseReason, Standing, Work},
     model::{Separator, spectral::Spectral},
     protocol::Running,
     remote::MainState,
     scheduler::Cause,
 };
-use remote_rig::{Desk, Main, Shop, Worker, stored, wait_until, work};
+use remote_rig::{Desk, Main, Sent, Shop, Worker, stored, wait_until, work};
 
 fn test_separator() -> Arc<dyn Separator> {
     Arc::new(TestSeparator::new(spec(20_000, 15_000)))
@@ -30,6 +30,52 @@ fn pair_of(separator: &Arc<dyn Separator>) -> (Main, Worker) {
     let main = Main::with(vec![Arc::clone(separator)], &[&worker]);
     worker.start();
     (main, worker)
+}
+
+/// A main PC and a worker that are connected, where chunks wait at a gate on the worker, and so does the
+/// test piece.
+struct Gated {
+    gate: Arc<Gate>,
+    main: Main,
+    worker: Worker,
+    work: Work,
+    desk: Desk,
+}
+
+impl Gated {
+    fn new() -> Self {
+        let gate = Arc::new(Gate::default());
+        let there = TestSeparator::behind(&gate, spec(20_000, 15_000));
+        let here = test_separator();
+        let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+        let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
+        worker.start();
+        let work = work(here.as_ref());
+        Self { gate, main, worker, work, desk: Desk::new(here, 2, 50_000) }
+    }
+
+    /// The worker, once its test piece was let through.
+    fn member(&self) -> Arc<dyn Member> {
+        self.gate.open(1);
+        self.main.member(&self.worker, &self.work)
+    }
+
+    /// Gives it a chunk, which starts.
+    fn begin(&self, member: &dyn Member) -> Sent {
+        let sent = self.desk.begin(member, 0, &[0, 1]);
+        wait_until("it to start", || sent.has_started());
+        sent
+    }
+
+    /// Gives it a chunk that is let through.
+    fn computes(&self, member: &dyn Member) {
+        self.gate.open(1);
+        assert_eq!(stored(self.desk.compute(member, 1, &[0, 1])), self.desk.local(1, &[0, 1]));
+    }
+
+    fn wait_until_idle(&self) {
+        wait_until("it to stop there", || self.worker.shop.computing.load(Ordering::SeqCst) == 0);
+    }
 }
 
 #[test]
@@ -83,27 +129,16 @@ fn two_workers_compute_one_song() {
 
 #[test]
 fn a_chunk_that_is_called_back_stops_at_once_and_there_too() {
-    let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
-    let here = test_separator();
-    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
-    worker.start();
-    gate.open(1);
-    let member = main.member(&worker, &work(here.as_ref()));
-    let desk = Desk::new(here, 2, 50_000);
-    let sent = desk.begin(&*member, 0, &[0, 1]);
-    wait_until("it to start", || sent.has_started());
-    assert_eq!(worker.shop.computing.load(Ordering::SeqCst), 1);
+    let rig = Gated::new();
+    let member = rig.member();
+    let sent = rig.begin(&*member);
+    assert_eq!(rig.worker.shop.computing.load(Ordering::SeqCst), 1);
     assert!(!sent.has_ended());
     sent.signal.cancel();
     assert!(matches!(sent.wait(), Ending::Stopped));
-    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
+    rig.wait_until_idle();
     // The connection goes on.
-    gate.open(1);
-    assert_eq!(stored(desk.compute(&*member, 1, &[0, 1])), desk.local(1, &[0, 1]));
+    rig.computes(&*member);
 }
 
 #[test]
@@ -179,22 +214,13 @@ fn a_computer_that_computes_otherwise_is_not_used() {
 #[test]
 #[ignore = "takes half a minute"]
 fn who_does_not_get_on_with_its_test_piece_is_set_aside() {
-    let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
-    let here = test_separator();
-    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
-    worker.start();
-    let work = work(here.as_ref());
-    main.wait_standing(&worker, &work, |standing| {
+    let rig = Gated::new();
+    rig.main.wait_standing(&rig.worker, &rig.work, |standing| {
         matches!(standing, Standing::SetAside { left: None, .. })
     });
-    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
-    gate.open(1);
-    main.hub().try_again(worker.identity.device()).unwrap();
-    main.member(&worker, &work);
+    rig.wait_until_idle();
+    rig.main.hub().try_again(rig.worker.identity.device()).unwrap();
+    rig.member();
 }
 
 #[test]
@@ -211,60 +237,40 @@ fn a_model_that_is_not_there_is_refused_by_name() {
 
 #[test]
 fn a_pause_gives_back_what_runs_and_is_shown() {
-    let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
-    let here = test_separator();
-    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-    let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
-    worker.start();
-    gate.open(1);
-    let work = work(here.as_ref());
-    let member = main.member(&worker, &work);
-    let desk = Desk::new(here, 2, 50_000);
-    let sent = desk.begin(&*member, 0, &[0, 1]);
-    wait_until("it to start", || sent.has_started());
-    worker.client().set_running(Running::Paused(PauseReason::Battery));
+    let rig = Gated::new();
+    let member = rig.member();
+    let sent = rig.begin(&*member);
+    rig.worker.client().set_running(Running::Paused(PauseReason::Battery));
     assert!(matches!(sent.wait(), Ending::Stopped));
-    main.wait_standing(&worker, &work, |standing| {
+    rig.main.wait_standing(&rig.worker, &rig.work, |standing| {
         *standing == Standing::PausedThere(PauseReason::Battery)
     });
-    assert!(matches!(desk.compute(&*member, 0, &[0, 1]), Ending::Stopped));
-    worker.client().set_running(Running::Ready);
-    gate.open(1);
-    let member = main.member(&worker, &work);
-    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+    assert!(matches!(rig.desk.compute(&*member, 0, &[0, 1]), Ending::Stopped));
+    rig.worker.client().set_running(Running::Ready);
+    let member = rig.main.member(&rig.worker, &rig.work);
+    rig.computes(&*member);
 }
 
 #[test]
 fn who_leaves_finishes_or_hands_back() {
     for patience in [Duration::ZERO, Duration::from_secs(60)] {
-        let gate = Arc::new(Gate::default());
-        let held = Arc::clone(&gate);
-        let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-        let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
-        let here = test_separator();
-        let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-        let main = Main::with(vec![Arc::clone(&here)], &[&worker]);
-        worker.start();
-        gate.open(1);
-        let work = work(here.as_ref());
-        let member = main.member(&worker, &work);
-        let desk = Desk::new(here, 2, 50_000);
-        let sent = desk.begin(&*member, 0, &[0, 1]);
-        wait_until("it to start", || sent.has_started());
-        let client = worker.client.take().unwrap();
+        let mut rig = Gated::new();
+        let member = rig.member();
+        let sent = rig.begin(&*member);
+        let client = rig.worker.client.take().unwrap();
         let leaving = std::thread::spawn(move || client.leave(patience));
+        let wait_standing = |wanted: &Standing| {
+            rig.main.wait_standing(&rig.worker, &rig.work, |standing| standing == wanted);
+        };
         if patience.is_zero() {
             assert!(matches!(sent.wait(), Ending::Stopped));
         } else {
-            main.wait_standing(&worker, &work, |standing| *standing == Standing::Leaving);
-            gate.open(1);
-            assert_eq!(stored(sent.wait()), desk.local(0, &[0, 1]));
+            wait_standing(&Standing::Leaving);
+            rig.gate.open(1);
+            assert_eq!(stored(sent.wait()), rig.desk.local(0, &[0, 1]));
         }
         leaving.join().unwrap();
-        main.wait_standing(&worker, &work, |standing| *standing == Standing::Away);
+        wait_standing(&Standing::Away);
     }
 }
 
@@ -304,43 +310,29 @@ fn another_name_and_port_hold_at_once() {
 
 #[test]
 fn a_lost_connection_is_a_lost_chunk_and_comes_back() {
-    let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let hook: common::Hook = Box::new(move |_, progress| held.pass(progress));
-    let there: Arc<dyn Separator> = Arc::new(TestSeparator::with(spec(20_000, 15_000), hook));
-    let here = test_separator();
-    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-    let mut main = Main::with(vec![Arc::clone(&here)], &[&worker]);
-    worker.start();
-    gate.open(1);
-    let work = work(here.as_ref());
-    let member = main.member(&worker, &work);
-    let desk = Desk::new(here, 2, 50_000);
+    let mut rig = Gated::new();
+    let is_lost = |ending| matches!(ending, Ending::Failed(Cause::Lost, _));
+    let member = rig.member();
     // The worker goes.
-    let sent = desk.begin(&*member, 0, &[0, 1]);
-    wait_until("it to start", || sent.has_started());
-    worker.stop();
-    assert!(matches!(sent.wait(), Ending::Failed(Cause::Lost, _)));
-    main.wait_standing(&worker, &work, |standing| *standing == Standing::Away);
-    assert!(matches!(desk.compute(&*member, 0, &[0, 1]), Ending::Failed(Cause::Lost, _)));
+    let sent = rig.begin(&*member);
+    rig.worker.stop();
+    assert!(is_lost(sent.wait()));
+    rig.main.wait_standing(&rig.worker, &rig.work, |standing| *standing == Standing::Away);
+    assert!(is_lost(rig.desk.compute(&*member, 0, &[0, 1])));
     // It comes back; the main PC goes.
-    worker.start();
-    gate.open(1);
-    let again = main.member(&worker, &work);
+    rig.worker.start();
+    let again = rig.member();
     assert!(!Arc::ptr_eq(&member, &again));
-    let sent = desk.begin(&*again, 0, &[0, 1]);
-    wait_until("it to start", || sent.has_started());
-    main.close();
-    assert!(matches!(sent.wait(), Ending::Failed(Cause::Lost, _)));
-    assert!(matches!(desk.compute(&*again, 0, &[0, 1]), Ending::Failed(Cause::Lost, _)));
+    let sent = rig.begin(&*again);
+    rig.main.close();
+    assert!(is_lost(sent.wait()));
+    assert!(is_lost(rig.desk.compute(&*again, 0, &[0, 1])));
     wait_until("the worker to notice", || {
-        matches!(worker.state(), Some(MainState::Connecting { .. }))
+        matches!(rig.worker.state(), Some(MainState::Connecting { .. }))
     });
-    wait_until("it to stop there", || worker.shop.computing.load(Ordering::SeqCst) == 0);
+    rig.wait_until_idle();
     // And is there again, at the same place. What its test piece came to is remembered.
-    main.open();
-    gate.open(1);
-    let member = main.member(&worker, &work);
-    gate.open(1);
-    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+    rig.main.open();
+    let member = rig.member();
+    rig.computes(&*member);
 }

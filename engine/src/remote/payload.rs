@@ -22,8 +22,8 @@ const LEVEL: i32 = 1;
 
 /// Little-endian f32, channel after channel.
 pub(super) fn raw(audio: &Planar) -> Vec<u8> {
-    let channels = audio.channels().iter();
-    channels.flat_map(|samples| bytemuck::cast_slice::<f32, u8>(samples)).copied().collect()
+    let channels = audio.channels().iter().map(|samples| bytemuck::cast_slice::<f32, u8>(samples));
+    channels.collect::<Vec<&[u8]>>().concat()
 }
 
 /// `raw` as it is to be sent: packed, if that is wanted and makes it smaller.
@@ -88,10 +88,31 @@ const LEAST_BYTES: u64 = 1 << 20;
 /// Weight of the newest measurement in the running mean.
 const NEWEST: f64 = 0.3;
 
-/// How fast a link carries payloads, from those it carried: bytes over the time in which at least
-/// one was on its way.
+/// How fast a link carries payloads, each way by itself: many links carry both at once.
 #[derive(Debug, Default)]
-pub(super) struct Meter(Mutex<Reading>);
+pub(super) struct Meter {
+    /// To the other computer.
+    pub(super) there: Way,
+    /// From it.
+    pub(super) back: Way,
+}
+
+impl Meter {
+    /// Bytes per second of the way back, which has most to carry, or else of the way there; once
+    /// enough were carried.
+    pub(super) fn bytes_per_sec(&self) -> Option<f64> {
+        self.back.bytes_per_sec().or_else(|| self.there.bytes_per_sec())
+    }
+
+    /// Whether payloads are better packed.
+    pub(super) fn is_slow(&self) -> bool {
+        self.bytes_per_sec().is_some_and(|speed| speed < SLOW_BYTES_PER_SEC)
+    }
+}
+
+/// One way, from the payloads it carried: bytes over the time in which at least one was under way.
+#[derive(Debug, Default)]
+pub(super) struct Way(Mutex<Reading>);
 
 #[derive(Debug, Default)]
 struct Reading {
@@ -101,7 +122,7 @@ struct Reading {
     bytes_per_sec: Option<f64>,
 }
 
-impl Meter {
+impl Way {
     /// A payload starts; say [`Transfer::arrived`] when it is there.
     pub(super) fn begin(&self) -> Transfer<'_> {
         let mut reading = self.reading();
@@ -111,13 +132,8 @@ impl Meter {
     }
 
     /// Bytes per second, once enough were carried.
-    pub(super) fn bytes_per_sec(&self) -> Option<f64> {
+    fn bytes_per_sec(&self) -> Option<f64> {
         self.reading().bytes_per_sec
-    }
-
-    /// Whether payloads are better packed.
-    pub(super) fn is_slow(&self) -> bool {
-        self.bytes_per_sec().is_some_and(|speed| speed < SLOW_BYTES_PER_SEC)
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
@@ -126,7 +142,7 @@ impl Meter {
 }
 
 /// A payload on its way.
-pub(super) struct Transfer<'a>(&'a Meter);
+pub(super) struct Transfer<'a>(&'a Way);
 
 impl Transfer<'_> {
     /// So many bytes are there.
@@ -174,6 +190,20 @@ mod tests {
         let (encoding, sent) = encode(noise(44_100), true);
         assert_eq!(encoding, Encoding::Packed);
         assert!(sent.len() < 44_100 * 4);
+    }
+
+    #[test]
+    fn the_way_back_counts_once_it_carried_enough() {
+        let meter = Meter::default();
+        assert_eq!(meter.bytes_per_sec(), None);
+        meter.there.begin().arrived(LEAST_BYTES);
+        let there = meter.there.bytes_per_sec();
+        assert!(there.is_some());
+        meter.back.begin().arrived(LEAST_BYTES - 1);
+        assert_eq!(meter.bytes_per_sec(), there);
+        meter.back.begin().arrived(LEAST_BYTES);
+        assert!(meter.back.bytes_per_sec().is_some());
+        assert_eq!(meter.bytes_per_sec(), meter.back.bytes_per_sec());
     }
 
     #[test]

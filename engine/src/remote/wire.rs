@@ -75,21 +75,30 @@ pub(super) async fn receive<T: DeserializeOwned>(stream: &mut RecvStream) -> Res
     decode(&body).map_err(Broken::Nonsense)
 }
 
-/// Receives the rest of a stream, which must be exactly so long; `came` hears of the bytes that are
-/// there. Memory grows with what comes, not with what was promised.
+/// Receives the rest of a stream, which must be exactly so long; `waits` hears of the bytes that are
+/// there whenever all that came is taken and more is to come. Memory grows with what comes, not with
+/// what was promised.
 pub(super) async fn receive_rest(
     stream: &mut RecvStream,
     bytes: u64,
-    mut came: impl FnMut(u64),
+    mut waits: impl FnMut(u64),
 ) -> Result<Vec<u8>, Broken> {
     const FIRST_BYTES: u64 = 1 << 20;
     let mut payload = Vec::with_capacity(bytes.min(FIRST_BYTES) as usize);
-    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = stream.read_chunk(usize::MAX, true) => chunk?,
+            () = std::future::ready(()) => {
+                waits(payload.len() as u64);
+                stream.read_chunk(usize::MAX, true).await?
+            }
+        };
+        let Some(chunk) = chunk else { break };
         if payload.len() as u64 + chunk.bytes.len() as u64 > bytes {
             return Err(Broken::nonsense("The other computer sent more than it said"));
         }
         payload.extend_from_slice(&chunk.bytes);
-        came(payload.len() as u64);
     }
     if payload.len() as u64 == bytes {
         Ok(payload)

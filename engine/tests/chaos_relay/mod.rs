@@ -1,5 +1,6 @@
 //! A UDP relay that treats packets badly: loses, delays (and so reorders), duplicates and corrupts
-//! them, or swallows all. What happens to the n-th packet depends on the seed only.
+//! them, or swallows all. What happens to the n-th packet depends on the seed only. And a main PC and
+//! a worker with such a relay between them.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses some of it")]
 
 use std::{
@@ -14,6 +15,10 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+use engine::model::Separator;
+
+use super::remote_rig::{Main, Shop, Worker};
 
 /// What happens to packets, as shares 0.0..=1.0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -157,4 +162,21 @@ impl Pump {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// A main PC and a worker with a relay in between, and what they compute with.
+pub fn apart(
+    here: &Arc<dyn Separator>,
+    there: Arc<dyn Separator>,
+    chaos: Chaos,
+) -> (Main, Worker, Relay) {
+    let mut worker = Worker::new("Spare", Shop::new(vec![there]));
+    let mut main = Main::with(vec![Arc::clone(here)], &[]);
+    main.close();
+    main.pair(&worker);
+    main.open();
+    let relay = Relay::start(main.address(), 1, chaos);
+    worker.pair_at(&main, relay.address);
+    worker.start();
+    (main, worker, relay)
 }

@@ -62,6 +62,24 @@ impl TestSeparator {
         Self { info, hook, computed: Mutex::default() }
     }
 
+    /// One whose chunks wait at `gate`.
+    pub fn behind(gate: &Arc<Gate>, chunks: ChunkSpec) -> Arc<Self> {
+        let gate = Arc::clone(gate);
+        Arc::new(Self::with(chunks, Box::new(move |_, progress| gate.pass(progress))))
+    }
+
+    /// One that takes `nap` for a chunk, and one chunk at a time: a worker is sent the next one before
+    /// it is done with this one.
+    pub fn sleeping(nap: Duration, chunks: ChunkSpec) -> Arc<Self> {
+        let turn = Mutex::new(());
+        let hook = move |_, _: &dyn Progress| {
+            let _turn = turn.lock().unwrap();
+            std::thread::sleep(nap);
+            Ok(())
+        };
+        Arc::new(Self::with(chunks, Box::new(hook)))
+    }
+
     pub fn computed(&self) -> Vec<u64> {
         self.computed.lock().unwrap().clone()
     }

@@ -1,4 +1,5 @@
-//! The computing process's life: orders in, answers out.
+//! The computing process's life: orders in, answers out. Answers are written by a thread of their
+//! own, so that the next chunk is computed while the result of the last one leaves.
 
 use std::{
     io::{Read, Write},
@@ -10,6 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use engine::{
     Error, ErrorKind, Result,
+    audio::Planar,
     crew::{Outcome, compute},
     engine::EngineConfig,
     local::Pool,
@@ -28,6 +30,13 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Orders to prepare that may wait.
 const MOST_PREPARES: usize = 64;
+
+/// Answers that may wait to be written. Few of them are results: who ordered the chunks gives another
+/// only for one that came back.
+const MOST_ANSWERS: usize = 64;
+
+/// How long whoever closed the orders has to read the last answers.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the computing process may use.
 #[derive(Debug, Clone)]
@@ -48,14 +57,16 @@ pub fn serve(
     mut input: impl Read,
     output: impl Write + Send + 'static,
 ) -> Result<()> {
+    let (answers, to_write) = bounded(MOST_ANSWERS);
+    thread("write answers", move || write_all(&to_write, output))?;
     let pool = Pool::new(config.engine.threads, config.memory_bytes)?;
     let bench = Arc::new(Bench {
         models: Models::open(&config.engine)?,
         desk: Mutex::default(),
-        output: Mutex::new(output),
+        answers,
         pool,
     });
-    bench.answer(&Answer::Up {
+    bench.answer(Answer::Up {
         threads: u16::try_from(bench.pool.threads()).unwrap_or(u16::MAX),
         cores: bench.pool.measure_cores() as f32,
     });
@@ -63,10 +74,42 @@ pub fn serve(
     let (preparer, ticker) = (Arc::clone(&bench), Arc::clone(&bench));
     thread("prepare model", move || preparer.prepare_all(&to_prepare))?;
     thread("progress", move || ticker.tick())?;
-    while let Some(order) = read_frame(&mut input)? {
-        bench.obey(order, &mut input, &prepares)?;
+    let obeyed = bench.obey_all(&mut input, &prepares);
+    let (written, all_written) = bounded(1);
+    bench.say(Say::Tell(written));
+    // Who does not read is not waited for.
+    let _ = all_written.recv_timeout(FAREWELL);
+    obeyed
+}
+
+/// What the writing thread is to do.
+enum Say {
+    /// An answer, and the result that follows it.
+    Answer(Answer, Vec<Planar>),
+    /// Tell when everything so far is written.
+    Tell(Sender<()>),
+}
+
+/// Ends the process when nobody reads any more.
+fn write_all(says: &Receiver<Say>, mut output: impl Write) {
+    for say in says {
+        let written = match say {
+            Say::Answer(answer, stems) => {
+                let channels = stems.iter().flat_map(Planar::channels);
+                let bytes = channels.map(|samples| bytemuck::cast_slice::<f32, u8>(samples));
+                write_frame(&mut output, &answer, bytes)
+            }
+            Say::Tell(whom) => {
+                // It may have lost patience.
+                let _ = whom.try_send(());
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
     }
-    Ok(())
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -76,14 +119,25 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     })
 }
 
-struct Bench<W> {
+struct Bench {
     pool: Pool,
     models: Models,
     desk: Mutex<Desk>,
-    output: Mutex<W>,
+    answers: Sender<Say>,
 }
 
-impl<W: Write + Send + 'static> Bench<W> {
+impl Bench {
+    fn obey_all(
+        self: &Arc<Self>,
+        input: &mut impl Read,
+        prepares: &Sender<(u64, ModelOrder)>,
+    ) -> Result<()> {
+        while let Some(order) = read_frame(input)? {
+            self.obey(order, input, prepares)?;
+        }
+        Ok(())
+    }
+
     fn obey(
         self: &Arc<Self>,
         order: Order,
@@ -95,7 +149,7 @@ impl<W: Write + Send + 'static> Bench<W> {
                 Ok(()) => {}
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                     let why = "Too many models were ordered at once".to_owned();
-                    self.answer(&Answer::Refused { id, why });
+                    self.answer(Answer::Refused { id, why });
                 }
             },
             Order::Compute { id, model, chunk } => {
@@ -105,13 +159,13 @@ impl<W: Write + Send + 'static> Bench<W> {
                         self.desk().put(task);
                         self.begin();
                     }
-                    Err(what) => self.answer(&Answer::Failed { id, cause: Cause::Error, what }),
+                    Err(what) => self.answer(Answer::Failed { id, cause: Cause::Error, what }),
                 }
             }
             Order::Cancel { id } => {
                 let is_gone = self.desk().cancel(id);
                 if is_gone {
-                    self.answer(&Answer::Stopped { id });
+                    self.answer(Answer::Stopped { id });
                 }
             }
             Order::Shed => self.models.shed(true),
@@ -147,7 +201,7 @@ impl<W: Write + Send + 'static> Bench<W> {
             let bench = Arc::clone(self);
             self.pool.spawn(move || {
                 let id = task.id;
-                bench.answer(&Answer::Started { id });
+                bench.answer(Answer::Started { id });
                 let outcome = compute(task.separator.as_ref(), &task.input, &task.keep, &signal);
                 // Its place is free before the answer brings the next one.
                 drop(task);
@@ -161,26 +215,25 @@ impl<W: Write + Send + 'static> Bench<W> {
     fn tell(&self, id: u64, outcome: Outcome) {
         match outcome {
             Outcome::Stems { stems, took } => {
-                let channels = stems.iter().flat_map(|stem| stem.channels());
-                let samples = channels.flatten();
-                let bytes: Vec<u8> = samples.flat_map(|sample| sample.to_le_bytes()).collect();
-                let (took_secs, payload_bytes) = (took.as_secs_f32(), bytes.len() as u64);
-                self.send(&Answer::Done { id, took_secs, payload_bytes }, &bytes);
+                let channels = stems.iter().flat_map(Planar::channels);
+                let payload_bytes = channels.map(|samples| size_of_val(&**samples) as u64).sum();
+                let took_secs = took.as_secs_f32();
+                self.say(Say::Answer(Answer::Done { id, took_secs, payload_bytes }, stems));
             }
             Outcome::Failed(cause, error) => {
-                self.answer(&Answer::Failed { id, cause, what: error.what });
+                self.answer(Answer::Failed { id, cause, what: error.what });
             }
             Outcome::Halted(error) => {
-                self.answer(&Answer::Failed { id, cause: Cause::Error, what: error.what });
+                self.answer(Answer::Failed { id, cause: Cause::Error, what: error.what });
             }
-            Outcome::Stopped => self.answer(&Answer::Stopped { id }),
+            Outcome::Stopped => self.answer(Answer::Stopped { id }),
         }
     }
 
     fn prepare_all(&self, orders: &Receiver<(u64, ModelOrder)>) {
         for (id, order) in orders {
             let prepared = catch_unwind(AssertUnwindSafe(|| self.models.prepare(&order)));
-            self.answer(&match prepared {
+            self.answer(match prepared {
                 Ok(Sought::Here(separator)) => {
                     let slots = self.pool.slots(separator.info());
                     Answer::Ready { id, slots: u16::try_from(slots).unwrap_or(u16::MAX) }
@@ -199,23 +252,19 @@ impl<W: Write + Send + 'static> Bench<W> {
             std::thread::sleep(TICK);
             let moved = self.desk().moved();
             for (id, done) in moved {
-                self.answer(&Answer::Progress { id, done });
+                self.answer(Answer::Progress { id, done });
             }
             self.models.shed(false);
         }
     }
 
-    fn answer(&self, answer: &Answer) {
-        self.send(answer, &[]);
+    fn answer(&self, answer: Answer) {
+        self.say(Say::Answer(answer, Vec::new()));
     }
 
-    fn send(&self, answer: &Answer, payload: &[u8]) {
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = write_frame(&mut *output, answer, payload) {
-            // Whoever wanted the answers is gone.
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
+    fn say(&self, say: Say) {
+        // The writing thread ends with the process only.
+        let _ = self.answers.send(say);
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -159,14 +159,18 @@ pub fn read_payload(from: &mut impl Read, bytes: u64) -> Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// Writes a message and the bytes that follow it.
+/// Writes a message and the bytes that follow it, part after part.
 ///
 /// # Errors
 /// When the other side is gone.
-pub fn write_frame(to: &mut impl Write, message: &impl Serialize, payload: &[u8]) -> Result<()> {
+pub fn write_frame<'a>(
+    to: &mut impl Write,
+    message: &impl Serialize,
+    payload: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<()> {
     let frame = encode(message)?;
     to.write_all(&frame)
-        .and_then(|()| to.write_all(payload))
+        .and_then(|()| payload.into_iter().try_for_each(|part| to.write_all(part)))
         .and_then(|()| to.flush())
         .map_err(broken)
 }

@@ -58,7 +58,7 @@ impl Process {
         spawn("orders", move || {
             // What cannot be written is known by the end of its output.
             for (order, payload) in to_write {
-                if write_frame(&mut input, &order, &payload).is_err() {
+                if write_frame(&mut input, &order, [&*payload]).is_err() {
                     break;
                 }
             }

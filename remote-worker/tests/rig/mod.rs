@@ -1,6 +1,9 @@
 //! A spare computer in a temporary folder, and what a main PC would order of it.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses some of it")]
 
+#[path = "../../../engine/tests/small_model/mod.rs"]
+mod small_model;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -13,7 +16,6 @@ use std::{
 
 use engine::{
     audio::Planar,
-    catalogue::Sha256,
     crew::{Outcome, Signal, compute},
     engine::EngineConfig,
     model::{ChunkInput, Quality, Separator, SongStats},
@@ -28,10 +30,6 @@ use stemhive_worker::{
 
 /// The program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_stemhive-worker");
-
-/// A small network of HTDemucs's layout with random weights.
-pub const SMALL: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/data/htdemucs/four.th");
 
 /// Longest wait for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -182,20 +180,7 @@ pub struct MainPc {
 impl MainPc {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let content = std::fs::read(SMALL).unwrap();
-        let blob = BlobRef { sha256: Sha256::of(&content), bytes: content.len() as u64 };
-        let list = format!(
-            "[[model]]\nname = \"small\"\ntitle = \"Small\"\ndescription = \"Small.\"\n\
-             quality = \"Rough\"\nstems = [\"drums\", \"bass\", \"other\", \"vocals\"]\n\
-             segment_frames = 44100\narchitecture = \"htdemucs\"\nlicence = \"Free\"\n\
-             cost_core_secs_per_sec = 0.5\nweights_bytes = 600000\n\
-             memory_bytes_per_chunk = 1000000\n[[model.file]]\n\
-             url = \"http://localhost/small.th\"\nbytes = {}\nsha256 = \"{}\"\n",
-            blob.bytes, blob.sha256
-        );
-        std::fs::write(dir.path().join("list.toml"), list).unwrap();
-        std::fs::create_dir(dir.path().join("models")).unwrap();
-        std::fs::write(dir.path().join("models/small.th"), content).unwrap();
+        let blob = small_model::install(&dir.path().join("list.toml"), dir.path());
         let config = engine_config(dir.path(), Some(dir.path().join("list.toml")));
         let roster = Roster::open(&config).unwrap();
         let info = roster.infos().into_iter().find(|info| info.name == "small").unwrap();
@@ -213,7 +198,7 @@ impl MainPc {
     }
 
     pub fn content(&self) -> Vec<u8> {
-        std::fs::read(SMALL).unwrap()
+        std::fs::read(small_model::NETWORK).unwrap()
     }
 }
 

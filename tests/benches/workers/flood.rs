@@ -1,6 +1,9 @@
 //! A flood of unpaired connections at a hub with a paired worker at work, by the example `flood` of
-//! the engine, a process of its own. On two cores the flooder takes its share of the processor from
-//! those it floods, so the same flood is also sent to a port where nobody reads.
+//! the engine, a process of its own. Three computers have to share one here: the worker gets the last
+//! core for itself, as it has a computer of its own, and hub and flooder share the others, of which
+//! they take less than half. So the flooder takes nothing from the worker, and what the worker's
+//! throughput loses is what the flood costs it through the hub. The same flood is also sent to a port
+//! where nobody reads, which is what the packets cost as such.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +22,7 @@ use serde_json::Value;
 
 use crate::{
     remote_rig::{Desk, Main, Sent, work},
-    spare::{member, spare},
+    spare::{engine_pid, member, spare},
     table::Table,
 };
 
@@ -35,7 +38,12 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
     let secs = if is_quick { 10 } else { 60 };
     let separator: Arc<dyn Separator> = Arc::new(Spectral::new());
     let main = Main::with(vec![Arc::clone(&separator)], &[]);
-    let _worker = spare(&main, "Studio-PC");
+    let worker = spare(&main, "Studio-PC");
+    let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+    run_on(&last.to_string(), worker.pid());
+    run_on(&last.to_string(), engine_pid(&worker));
+    // The flooder is started from here, and so is where this process is.
+    run_on(&format!("0-{}", last.saturating_sub(1)), std::process::id());
     let (_, held) = member(&main, &work(separator.as_ref()));
     let mut shift = Shift { desk: Desk::new(separator, 2, 4 << 20), member: held, next: 0 };
     // Buffers grow to what they need, and the worker's speed settles.
@@ -64,7 +72,7 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
         let per_cent = |share: f64| format!("{:.1} %", share * 100.0);
         table.row(
             "the same",
-            "the paired worker's throughput falls < 10 %",
+            "the paired worker's throughput falls < 10 %, the worker on a core of its own",
             &format!(
                 "{} ({:.2} pieces/s of {calm:.2}); by the same flood to a port where nobody reads {}",
                 per_cent(loss),
@@ -83,6 +91,17 @@ pub(crate) fn rows(table: &mut Table, is_quick: bool) {
                 (before.cores + after.cores) / 2.0,
             ),
         );
+    }
+    run_on(&format!("0-{last}"), std::process::id());
+}
+
+/// Keeps all threads of a process on some cores; says so where that cannot be done.
+fn run_on(cores: &str, pid: impl std::fmt::Display) {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--pid", "--cpu-list", cores, &pid.to_string()]);
+    let done = taskset.stdout(Stdio::null()).status();
+    if !done.is_ok_and(|status| status.success()) {
+        eprintln!("process {pid} is not kept on cores {cores}: is taskset there?");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Jobs over networks that lose, delay, reorder and duplicate packets, or are cut.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,9 +11,9 @@ use engine::{
 };
 
 use crate::{
-    chaos_relay::{Chaos, Relay},
-    common::{Hook, Results, TestSeparator, TestSong, pool, request, results, song, spec},
-    remote_rig::{Main, Shop, Worker, wait_until, work},
+    chaos_relay::{Chaos, Relay, apart},
+    common::{Results, TestSeparator, TestSong, pool, request, results, song, spec},
+    remote_rig::{wait_until, work},
     table::Table,
 };
 
@@ -90,14 +90,7 @@ struct Trial {
 }
 
 fn sleeper(nap: Duration) -> Arc<TestSeparator> {
-    // One piece at a time: a worker is sent the next one before it is done with this one.
-    let turn = Mutex::new(());
-    let hook: Hook = Box::new(move |_, _| {
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        std::thread::sleep(nap);
-        Ok(())
-    });
-    Arc::new(TestSeparator::with(spec(SEGMENT, STRIDE), hook))
+    TestSeparator::sleeping(nap, spec(SEGMENT, STRIDE))
 }
 
 impl Trial {
@@ -115,14 +108,7 @@ impl Trial {
     fn with_crew(&self, chaos: Chaos, meanwhile: impl FnOnce(&JobHandle, &Relay)) -> Found {
         let here = sleeper(Duration::from_secs(1));
         let there = sleeper(Duration::from_millis(500));
-        let mut worker = Worker::new("Spare", Shop::new(vec![there]));
-        let mut main = Main::with(vec![Arc::clone(&here) as _], &[]);
-        main.close();
-        main.pair(&worker);
-        main.open();
-        let relay = Relay::start(main.address(), 1, chaos);
-        worker.pair_at(&main, relay.address);
-        worker.start();
+        let (main, worker, relay) = apart(&(Arc::clone(&here) as _), there, chaos);
         let _ = main.member(&worker, &work(here.as_ref() as &dyn Separator));
 
         let home = tempfile::tempdir().expect("a folder");
@@ -132,9 +118,8 @@ impl Trial {
         let began = Instant::now();
         let job = job::start(request).expect("the job starts");
         meanwhile(&job, &relay);
-        let elsewhere_of = |job: &JobHandle| elsewhere(job);
         wait_until("the job to end", || is_over(&job));
-        let elsewhere = elsewhere_of(&job);
+        let elsewhere = elsewhere(&job);
         let took = began.elapsed();
         drop(job);
         Found { is_same: results(&dir) == self.alone, elsewhere, of: self.chunks, took }

@@ -100,23 +100,28 @@ pub(crate) fn rows(table: &mut Table) {
     );
 }
 
-/// From when something happens to a worker that is kept busy until the pieces it had are nobody's again.
+/// From when something happens to a worker that is kept busy until a piece that it had is nobody's
+/// again. Pieces that were done by then still come, and so may those that only were on their way there:
+/// the next process computes them.
 fn back_after(desk: &Desk, member: &dyn Member, happens: impl FnOnce()) -> Duration {
     let mut sent: VecDeque<Sent> =
         (0..IN_FLIGHT).map(|chunk| desk.begin(member, chunk, &ALL_STEMS)).collect();
     wait_until("the first to start", || sent[0].has_started());
     let began = Instant::now();
     happens();
-    // Some may be done by then, and more until it shows.
     for chunk in (0..desk.chunks()).cycle().take(MOST_PIECES) {
-        match sent.pop_front().map(|oldest| oldest.wait()) {
-            Some(Ending::Stored { .. }) => sent.push_back(desk.begin(member, chunk, &ALL_STEMS)),
-            _ => break,
+        let Some(oldest) = sent.pop_front() else { break };
+        match oldest.wait() {
+            Ending::Stored { .. } => sent.push_back(desk.begin(member, chunk, &ALL_STEMS)),
+            Ending::Failed(..) => {
+                let took = began.elapsed();
+                sent.into_iter().for_each(|sent| _ = sent.wait());
+                return took;
+            }
+            other => panic!("a piece ended as {other:?}"),
         }
     }
-    let last = sent.into_iter().map(|sent| sent.wait()).last();
-    assert!(matches!(last, Some(Ending::Failed(..))), "{last:?}");
-    began.elapsed()
+    panic!("{MOST_PIECES} pieces came back as if nothing had happened");
 }
 
 /// From forgetting a computer until its connection is gone, as both sides see it.

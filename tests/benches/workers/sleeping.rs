@@ -1,7 +1,7 @@
 //! Sleeping engine: hub, workers and QUIC are real and on this computer; a piece takes a set time.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use engine::{
 };
 
 use crate::{
-    common::{Hook, Results, TestSeparator, TestSong, pool, request, results, song, spec},
+    common::{Results, TestSeparator, TestSong, pool, request, results, song, spec},
     remote_rig::{Main, Shop, Worker, work},
     table::Table,
 };
@@ -50,15 +50,7 @@ pub(crate) fn rows(table: &mut Table) {
 
 /// A separator that takes its time.
 fn sleeper(speed: f64) -> Arc<TestSeparator> {
-    let nap = CHUNK_TIME.div_f64(speed);
-    // One piece at a time: a worker is sent the next one before it is done with this one.
-    let turn = Mutex::new(());
-    let hook: Hook = Box::new(move |_, _| {
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        std::thread::sleep(nap);
-        Ok(())
-    });
-    Arc::new(TestSeparator::with(spec(SEGMENT, STRIDE), hook))
+    TestSeparator::sleeping(CHUNK_TIME.div_f64(speed), spec(SEGMENT, STRIDE))
 }
 
 /// How long a job takes on computers of these speeds, the first of which is this one, and what came

@@ -2,40 +2,18 @@
 
 #[path = "../../../engine/tests/small_disk/mod.rs"]
 mod small_disk;
+#[path = "../../../engine/tests/small_model/mod.rs"]
+mod small_model;
 
-use std::path::Path;
-
-use engine::catalogue::Sha256;
 use small_disk::{run_on_small_disk, small_disk};
 
 use crate::computers::{MainPc, Worker, song, stems};
 
-/// A main PC that has a small network as a model of its list, called "small".
-fn main_with_model() -> MainPc {
-    let main = MainPc::new();
-    let network =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/data/htdemucs/four.th");
-    let content = std::fs::read(network).expect("the network is part of the repository");
-    let list = format!(
-        "[[model]]\nname = \"small\"\ntitle = \"Small\"\ndescription = \"Small.\"\n\
-         quality = \"Rough\"\nstems = [\"drums\", \"bass\", \"other\", \"vocals\"]\n\
-         segment_frames = 44100\narchitecture = \"htdemucs\"\nlicence = \"Free\"\n\
-         cost_core_secs_per_sec = 0.5\nweights_bytes = 600000\n\
-         memory_bytes_per_chunk = 1000000\n[[model.file]]\n\
-         url = \"http://localhost/small.th\"\nbytes = {}\nsha256 = \"{}\"\n",
-        content.len(),
-        Sha256::of(&content)
-    );
-    std::fs::write(main.path("list.toml"), list).expect("room");
-    std::fs::create_dir_all(main.path("data/models")).expect("room");
-    std::fs::write(main.path("data/models/small.th"), content).expect("room");
-    main
-}
-
 #[test]
 fn on_a_small_disk() {
     let Some(disk) = small_disk() else { return };
-    let main = main_with_model();
+    let main = MainPc::new();
+    small_model::install(&main.path("list.toml"), &main.path("data"));
     let mut worker = Worker::paired_on_disk(&main, "Studio-PC", &disk);
     assert!(worker.command().args(["allow", "--any-model"]).status().expect("it runs").success());
     for secs in [20, 80, 320] {

@@ -126,7 +126,7 @@ async fn talk(
 ) -> Result<Reply, Broken> {
     let write = async {
         wire::send(send, &parcel.order).await?;
-        let transfer = session.meter.begin();
+        let transfer = session.meter.there.begin();
         send.write_all(&parcel.payload).await?;
         let _ = send.finish();
         if matches!(send.stopped().await, Ok(None)) {
@@ -170,16 +170,20 @@ async fn listen(
                 }
                 let took = Duration::try_from_secs_f32(took_secs)
                     .map_err(|_| Broken::nonsense("The time it took makes no sense"))?;
-                let transfer = session.meter.begin();
                 signal.report(1.0);
                 let begun = Instant::now();
+                let mut timed = None;
                 let sent = wire::receive_rest(recv, payload_bytes, |came| {
+                    // What had come before it was waited for says nothing about the way.
+                    timed.get_or_insert_with(|| (session.meter.back.begin(), came));
                     if begun.elapsed() > AT_ONCE {
                         signal.report_sent_back((came as f64 / payload_bytes as f64) as f32);
                     }
                 });
                 let sent = sent.await?;
-                transfer.arrived(payload_bytes);
+                if let Some((transfer, before)) = timed {
+                    transfer.arrived(payload_bytes - before);
+                }
                 let bytes = unpack(sent, encoding, result_bytes as usize).await?;
                 return Ok(Reply::Done { bytes, hash, took });
             }

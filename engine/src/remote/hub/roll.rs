@@ -34,26 +34,55 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a test piece gets on.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// After a worker refused: by then its owner may have made room on the disk, or allowed the model.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// What a worker gets ready for: the model's hash and the stems.
 pub(super) type WorkKey = ([u8; 32], Arc<[usize]>);
 
 /// How a connected worker stands for some work.
-pub(super) struct Candidate(Mutex<(Standing, Option<Arc<dyn Member>>)>);
+pub(super) struct Candidate(Mutex<Asked>);
 
-impl Default for Candidate {
-    fn default() -> Self {
-        Self(Mutex::new((Standing::Testing, None)))
-    }
+struct Asked {
+    standing: Standing,
+    member: Option<Arc<dyn Member>>,
+    /// When it is to be asked: at first, and some time after it refused.
+    next: Option<Instant>,
 }
 
 impl Candidate {
-    fn state(&self) -> MutexGuard<'_, (Standing, Option<Arc<dyn Member>>)> {
+    /// One that is to be asked at once.
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Mutex::new(Asked { standing: Standing::Testing, member: None, next: Some(now) }))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn state(&self) -> (Standing, Option<Arc<dyn Member>>) {
+        let asked = self.asked();
+        (asked.standing.clone(), asked.member.clone())
+    }
+
+    /// Whether it is time to ask the worker; true once, for whoever does.
+    fn is_to_be_asked(&self, now: Instant) -> bool {
+        self.asked().next.take_if(|next| *next <= now).is_some()
+    }
+
+    fn stands(&self, standing: Standing, now: Instant) {
+        let is_refusal = matches!(standing, Standing::Refused { .. });
+        let next = is_refusal.then(|| now + ASK_AGAIN_AFTER);
+        *self.asked() = Asked { standing, member: None, next };
+    }
+
     fn set(&self, shared: &Shared, standing: Standing) {
-        *self.state() = (standing, None);
+        self.stands(standing, Instant::now());
         shared.changed();
+    }
+
+    fn is_ready(&self, member: Arc<dyn Member>) {
+        *self.asked() = Asked { standing: Standing::Ready, member: Some(member), next: None };
     }
 }
 
@@ -105,15 +134,17 @@ impl Crew for Roll {
     }
 }
 
-/// How a worker stands for `work`; the first to ask has it get ready.
+/// How a worker stands for `work`; the first to ask has it get ready, and whoever asks some time after
+/// it refused has it try again.
 fn ask(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     work: &Work,
 ) -> (Standing, Option<Arc<dyn Member>>) {
-    let (candidate, is_known) = session.candidate((work.model.hash, Arc::clone(&work.keep)));
-    let state = candidate.state().clone();
-    if !is_known {
+    let now = Instant::now();
+    let candidate = session.candidate((work.model.hash, Arc::clone(&work.keep)), now);
+    let state = candidate.state();
+    if candidate.is_to_be_asked(now) {
         let (shared, session, work) = (Arc::clone(shared), Arc::clone(session), work.clone());
         let runtime = shared.runtime.clone();
         runtime.spawn(async move {
@@ -197,7 +228,7 @@ async fn get_ready(
             model: work.model.hash,
         },
     };
-    *candidate.state() = (Standing::Ready, Some(Arc::new(member)));
+    candidate.is_ready(Arc::new(member));
     shared.changed();
     Ok(())
 }
@@ -291,5 +322,33 @@ async fn until_stuck(session: &Session, work: &Work, signal: &Signal, started: &
     let mut patience = canary::Patience::new(&work.model, session.about.cores, Instant::now());
     while !patience.is_over(Instant::now(), started.load(Relaxed), signal.done()) {
         sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refused_is_asked_again_after_a_while() {
+        let began = Instant::now();
+        let candidate = Candidate::new(began);
+        assert!(candidate.is_to_be_asked(began));
+        assert!(!candidate.is_to_be_asked(began), "one asks at a time");
+        candidate.stands(Standing::GettingModel(0.5), began);
+        assert!(!candidate.is_to_be_asked(began + 2 * ASK_AGAIN_AFTER), "it is at it");
+
+        let refused = Standing::Refused { why: "The disk is full".to_owned() };
+        candidate.stands(refused.clone(), began);
+        assert!(!candidate.is_to_be_asked(began + ASK_AGAIN_AFTER / 2));
+        let later = began + ASK_AGAIN_AFTER;
+        assert!(candidate.is_to_be_asked(later));
+        assert_eq!(candidate.state().0, refused, "until it answers it stands as it did");
+        candidate.stands(refused, later);
+        assert!(!candidate.is_to_be_asked(later + ASK_AGAIN_AFTER / 2));
+        assert!(candidate.is_to_be_asked(later + ASK_AGAIN_AFTER));
+
+        candidate.stands(Standing::Differs, later);
+        assert!(!candidate.is_to_be_asked(later + 2 * ASK_AGAIN_AFTER), "that will not change");
     }
 }

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Seek, SeekFrom},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use quinn::{Connection, RecvStream, SendStream};
@@ -112,18 +113,18 @@ impl Session {
         told
     }
 
-    /// How the worker stands for some work, and whether it was asked before.
-    pub(super) fn candidate(&self, key: WorkKey) -> (Arc<Candidate>, bool) {
+    /// How the worker stands for some work.
+    pub(super) fn candidate(&self, key: WorkKey, now: Instant) -> Arc<Candidate> {
         let mut desk = self.desk();
         if let Some((_, known)) = desk.works.iter().find(|(there, _)| *there == key) {
-            return (Arc::clone(known), true);
+            return Arc::clone(known);
         }
         if desk.works.len() >= MAX_WORKS {
             desk.works.remove(0);
         }
-        let candidate = Arc::<Candidate>::default();
+        let candidate = Arc::new(Candidate::new(now));
         desk.works.push((key, Arc::clone(&candidate)));
-        (candidate, false)
+        candidate
     }
 
     /// Forgets how the worker stands for everything.
