@@ -96,14 +96,16 @@ fn chart(
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(48)
-        .build_cartesian_2d(-0.5..4.5, heights_db)?;
+        // With room for the names of the systems.
+        .build_cartesian_2d(-0.5..5.7, heights_db)?;
     let names = [&CLASSES.map(|class| class.name())[..], &["mean"]].concat();
     let name = |x: &f64| names.get(x.round() as usize).copied().unwrap_or_default().to_owned();
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .x_labels(names.len())
+        .x_labels(names.len() + 1)
         .x_label_formatter(&name)
+        .y_label_formatter(&|db| format!("{db:.0}"))
         .y_desc("dB")
         .label_style(("sans-serif", 14))
         .light_line_style(TRANSPARENT)
