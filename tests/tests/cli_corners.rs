@@ -258,6 +258,16 @@ fn models_are_scored_on_multitracks() {
 
     let table = place.run(&["eval", "songs", "--plot", "scores.svg"]).expect(0).stdout;
     assert!(table.lines().next().unwrap().contains("drums") && table.contains("(0.0)"), "{table}");
+    let drawn = std::fs::read_to_string(place.path("scores.svg")).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.trim_end().ends_with("</svg>"), "{drawn}");
+    for name in ["quick", "spectral", "mixture / 4", "ideal ratio mask", "drums", "mean", "1 songs"] {
+        assert!(drawn.contains(name), "{name}: {drawn}");
+    }
+    // A bar each of five systems for drums, vocals and the mean, and a dot above the first two.
+    assert_eq!(drawn.matches("<circle").count(), 10, "{drawn}");
+    let again = place.run(&["eval", "songs", "--plot", "scores.svg"]).expect(1);
+    assert!(again.stderr.contains("scores.svg") && again.stdout.lines().count() < 2, "{again:?}");
+    assert_eq!(std::fs::read_to_string(place.path("scores.svg")).unwrap(), drawn);
     place.run(&["eval", "songs", "--models", "nonesuch"]).expect(2);
     let run = place.run(&["eval", "cache"]).expect(1);
     assert!(run.stderr.contains("no multitracks"), "{}", run.stderr);

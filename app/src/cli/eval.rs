@@ -43,6 +43,10 @@ pub(super) fn run(args: &Args, store: &StoreArgs) -> Outcome {
     if let Some(unknown) = args.models.iter().find(|name| !all.contains(name)) {
         usage(&format!("there is no model “{unknown}”; there is: {}", all.join(", ")));
     }
+    if let Some(Err(error)) = args.plot.as_deref().map(score_plot::check_free) {
+        context.reporter.failed(&error);
+        return Outcome::SomeFailed;
+    }
     let models = if args.models.is_empty() { all } else { args.models.clone() };
 
     if !args.json {

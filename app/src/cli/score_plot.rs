@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io::Write, path::Path};
 
 use engine::{
-    Error,
+    Error, ErrorKind,
     eval::{CLASSES, Score, SongScores, means},
 };
 use plotters::prelude::*;
@@ -27,12 +27,23 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(120, 120, 120),
 ];
 
-/// Writes the global signal-to-distortion ratios of `systems` as a new SVG file.
+/// Refuses a file that is there already, before hours are spent on scores to draw in it.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it is there.
+pub(super) fn check_free(path: &Path) -> Result<(), Error> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Error::io("write", path, std::io::ErrorKind::AlreadyExists.into())),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Writes the global signal-to-distortion ratios of `systems` in decibels as a new SVG file.
 ///
 /// # Errors
 /// When the file exists or cannot be written.
 pub(super) fn write(rows: &[SongScores], systems: &[&str], path: &Path) -> Result<(), Error> {
-    let svg = draw(rows, systems);
+    let svg = draw(rows, systems)?;
     std::fs::File::create_new(path)
         .and_then(|mut file| file.write_all(svg.as_bytes()))
         .map_err(|error| Error::io("write", path, error))
@@ -44,15 +55,16 @@ struct Bar {
     mean_db: f64,
 }
 
-fn draw(rows: &[SongScores], systems: &[&str]) -> String {
+fn draw(rows: &[SongScores], systems: &[&str]) -> Result<String, Error> {
     let bars: Vec<[Option<Bar>; 5]> = systems.iter().map(|system| bars(rows, system)).collect();
     let heights = bars.iter().flatten().flatten();
     let all = heights.flat_map(|bar| bar.songs_db.iter().chain([&bar.mean_db]));
     let (low, high) = all.fold((0.0f64, 1.0f64), |(l, h), &db| (l.min(db), h.max(db)));
     let mut svg = String::new();
-    // Into a string nothing can fail.
-    let _drawn = chart(&mut svg, systems, &bars, low.floor() - 1.0..high.ceil() + 1.0, rows);
-    svg
+    chart(&mut svg, systems, &bars, low.floor() - 1.0..high.ceil() + 1.0, rows).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("The scores cannot be drawn: {error}"))
+    })?;
+    Ok(svg)
 }
 
 /// Of one system: the bars of the four classes and of their mean, where there are scores.

@@ -30,6 +30,7 @@ EMA_DECAY = 0.998
 GRADIENT_NORM = 1.0
 REPORT_STEPS = 50
 RELOAD_STEPS = 300
+# Sizes of a new network, each an option by this name.
 SIZES = (
     ("width", 48),
     ("time-hidden", 64),

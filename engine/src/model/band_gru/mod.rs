@@ -29,7 +29,7 @@ use crate::{audio::Planar, error::Result};
 /// Changes whenever a single output sample may change.
 const VERSION: &str = "band_gru 2";
 
-/// Frames of a segment: 13.4 s, of which the first is there in a third of a second.
+/// Frames of a segment: 13.4 s, of which the first is there in half a second.
 const SEGMENT_HOPS: usize = 576;
 
 /// A network of this kind as a separator.
