@@ -111,7 +111,9 @@ impl Config {
     /// The windows of `block` in the song's frames `frames`, cut off where those end. The units over
     /// time begin each from nothing, so that what they say of a frame depends on some seconds
     /// around it only, wherever a song is cut. Windows of one block begin in the middle of those
-    /// of the next, as the windows of a Swin transformer do (Liu et al. 2021).
+    /// of the next, as the windows of a Swin transformer do (Liu et al. 2021). Those of the last
+    /// block are the ones moved: a segment of whole windows wants a few frames more on each side,
+    /// which then cost half a window each instead of a whole one.
     pub(super) fn windows(
         &self,
         block: usize,
@@ -142,7 +144,7 @@ impl Config {
 
     /// Where the window of `block` in which `frame` lies ends.
     fn window_end(&self, block: usize, frame: usize) -> usize {
-        let shift = (self.blocks - 1 - block) % 2 * (self.window / 2);
+        let shift = (self.blocks - block) % 2 * (self.window / 2);
         (frame + self.window - shift) / self.window * self.window + shift
     }
 

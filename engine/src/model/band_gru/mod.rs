@@ -27,7 +27,7 @@ use super::{
 use crate::{audio::Planar, error::Result};
 
 /// Changes whenever a single output sample may change.
-const VERSION: &str = "band_gru 2";
+const VERSION: &str = "band_gru 3";
 
 /// Frames of a segment: 13.4 s, of which the first is there in half a second.
 const SEGMENT_HOPS: usize = 576;
