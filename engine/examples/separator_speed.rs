@@ -1,12 +1,13 @@
-//! Speed and memory of a built-in model on one thread: `separator_speed [MODEL] [SECONDS]`, on
-//! noise with some shape to it. Nothing is decoded, joined or written.
+//! Speed and memory of a model: `separator_speed [MODEL] [SECONDS] [THREADS]`, on noise
+//! with some shape to it. The model is a built-in one or a file of a `band_gru` network. Nothing is
+//! decoded, joined or written.
 
-use std::{ops::Range, process::ExitCode, time::Instant};
+use std::{ops::Range, process::ExitCode, sync::Arc, time::Instant};
 
 use engine::{
     Error, ErrorKind, Result,
     audio::{Planar, WORK_RATE_HZ},
-    model::{self, ChunkInput, NoProgress, SongStats},
+    model::{self, ChunkInput, NoProgress, Separator, SongStats, band_gru::BandGru},
     plan::Plan,
 };
 
@@ -14,7 +15,12 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_else(|| "spectral".into());
     let secs: usize = args.next().and_then(|secs| secs.parse().ok()).unwrap_or(240);
-    match measure(&name, secs) {
+    let threads = args.next().and_then(|threads| threads.parse().ok()).unwrap_or(1);
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
+        eprintln!("There are no {threads} threads");
+        return ExitCode::FAILURE;
+    };
+    match pool.install(|| measure(&name, secs)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -24,10 +30,14 @@ fn main() -> ExitCode {
 }
 
 fn measure(name: &str, secs: usize) -> Result<()> {
-    let model = model::built_in()
-        .into_iter()
-        .find(|model| model.info().name == name)
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("There is no model “{name}”")))?;
+    let model: Arc<dyn Separator> = match std::fs::read(name) {
+        Ok(file) => Arc::new(BandGru::new(&file, name, name, "")?),
+        Err(_) => {
+            model::built_in().into_iter().find(|model| model.info().name == name).ok_or_else(
+                || Error::new(ErrorKind::NotFound, format!("There is no model “{name}”")),
+            )?
+        }
+    };
     let song = noise(secs * WORK_RATE_HZ as usize);
     let plan = Plan::new(song.frames() as u64, model.info().chunks)?;
     let started = Instant::now();
@@ -53,7 +63,8 @@ fn measure(name: &str, secs: usize) -> Result<()> {
         }
     }
     let took = started.elapsed().as_secs_f64();
-    println!("{secs} s: {took:.2} s, {:.1} x real time on one thread", secs as f64 / took);
+    let threads = rayon::current_num_threads();
+    println!("{secs} s: {took:.2} s, {:.1} x real time on {threads} threads", secs as f64 / took);
     Ok(())
 }
 

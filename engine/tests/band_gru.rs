@@ -188,7 +188,7 @@ fn music(secs: usize) -> Planar {
 #[test]
 fn pieces_of_a_song_are_those_of_the_song_in_one_piece() {
     let model = BandGru::quick().expect("it comes with the program");
-    let song = music(36);
+    let song = music(70);
     let plan = Plan::new(song.frames() as u64, model.info().chunks).expect("a plan");
     assert!(plan.segments().len() > 2);
     let expected = whole(model.as_ref(), &song);

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::config::{Config, INPUTS, Mixer, OUTPUTS, POWER_FLOOR, STEMS};
 use crate::{
     error::Result,
@@ -17,6 +19,11 @@ use crate::{
         weights::Weights,
     },
 };
+
+/// Frames of a piece. Whatever does not look over time is computed piece by piece, for a piece's
+/// values stay in a core's own cache from step to step, and pieces are what threads share out.
+/// Every column is computed by itself, so nothing depends on where pieces begin.
+pub(super) const PIECE: usize = BLOCK;
 
 /// The network with its weights.
 #[derive(Debug)]
@@ -95,8 +102,13 @@ impl Network {
     pub(super) fn steps(&self, seen: &Range<usize>, wanted: &Range<usize>) -> usize {
         let bands = self.config.bands.len();
         let mixer = if self.config.mixer == Mixer::Gru { 2 * bands } else { 1 };
-        let over_time = |block| self.entering(block, seen, wanted).len();
-        (0..self.config.blocks).map(|block| 2 * over_time(block) + mixer).sum::<usize>() + bands
+        let block = |n| {
+            let kept = self.entering(n + 1, seen, wanted);
+            2 * self.entering(n, seen, wanted).len() + mixer * pieces(kept.len())
+        };
+        (0..self.config.blocks).map(block).sum::<usize>()
+            + pieces(seen.len())
+            + pieces(wanted.len())
     }
 
     /// The frames that `block` is given.
@@ -105,80 +117,74 @@ impl Network {
         reach.start.max(seen.start)..reach.end.min(seen.end)
     }
 
-    /// Masks `[grid bins][stems][2][width]` of the song's frames `wanted`, for the powers
-    /// `[grid bins][4][width]` of its frames `seen`. Both widths are rounded up to whole
-    /// [`BLOCK`]s, and the columns beyond the frames are without meaning.
+    /// Masks `[pieces][grid bins][stems][2][PIECE]` of the song's frames `wanted`, for the powers
+    /// `[pieces][grid bins][4][PIECE]` of its frames `seen`. The last piece's columns beyond the
+    /// frames are without meaning.
     ///
     /// # Errors
     /// When cancelled.
     pub(super) fn forward(
         &self,
-        mut powers: Vec<f32>,
+        powers: Vec<f32>,
         seen: &Range<usize>,
         wanted: &Range<usize>,
         steps: &Steps<'_>,
     ) -> Result<Vec<f32>> {
-        let Self { kernels, config, .. } = self;
-        let grid = self.shift.len() / INPUTS;
-        let width = powers.len() / self.shift.len();
-        kernels.run(Compress {
-            data: &mut powers,
-            width,
-            floor: POWER_FLOOR,
-            exponent: config.feature_exponent,
-            shift: &self.shift,
-            scale: &self.scale,
-        });
-        let mut x = vec![0.0; config.bands.len() * config.width * width];
-        let tile_len = config.width * width;
-        let mut scratch = Vec::new();
-        for ((&(low, high), tile), matrix) in
-            config.bands.iter().zip(x.chunks_exact_mut(tile_len)).zip(&self.split)
-        {
-            let rows = &powers[low * INPUTS * width..high * INPUTS * width];
-            kernels.run(product(matrix, rows, width, tile, Finish::Store, &mut scratch));
-        }
-        drop(powers);
-
+        let mut x = self.split(powers, steps)?;
         let mut columns = seen.clone();
         for (n, block) in self.blocks.iter().enumerate() {
             let kept = self.entering(n + 1, seen, wanted);
             x = self.over_time(n, &block.time, x, columns, &kept, steps)?;
-            let width = padded(kept.len());
             columns = kept;
-            match &block.bands {
-                Bands::Gru(unit) => unit.add(*kernels, &mut x, width, steps)?,
-                Bands::Mlp { gain, expand, reduce } => {
-                    self.over_bands(gain, expand, reduce, &mut x, width);
-                    steps.step(1)?;
-                }
-            }
+            x.par_chunks_mut(self.piece_len()).try_for_each_init(
+                Scratch::default,
+                |scratch, piece| match &block.bands {
+                    Bands::Gru(unit) => unit.add(self.kernels, piece, PIECE, scratch, steps),
+                    Bands::Mlp { gain, expand, reduce } => {
+                        self.over_bands(gain, expand, reduce, piece);
+                        steps.step(1)
+                    }
+                },
+            )?;
         }
-
-        let width = padded(columns.len());
-        let tile_len = config.width * width;
-        let mut masks = vec![0.0; grid * OUTPUTS * width];
-        let mut hidden = vec![0.0; config.head_hidden * width];
-        for ((&(low, high), tile), [first, second]) in
-            config.bands.iter().zip(x.chunks_exact(tile_len)).zip(&self.heads)
-        {
-            steps.step(1)?;
-            kernels.run(product(first, tile, width, &mut hidden, Finish::Relu, &mut scratch));
-            let out = &mut masks[low * OUTPUTS * width..high * OUTPUTS * width];
-            kernels.run(product(second, &hidden, width, out, Finish::Store, &mut scratch));
-        }
-        kernels.run(Softmax {
-            data: &mut masks,
-            classes: STEMS.len(),
-            apart: OUTPUTS / STEMS.len(),
-            width,
-            sharpness: config.mask_exponent,
-        });
-        Ok(masks)
+        self.masks(&x, steps)
     }
 
-    /// Every band's features `[bands][features][width]` of the frames `kept`, with what the unit of
-    /// `block` makes of those of `columns` over time added.
+    /// Floats of a piece's features.
+    fn piece_len(&self) -> usize {
+        self.config.bands.len() * self.config.width * PIECE
+    }
+
+    /// Every band's features `[pieces][bands][features][PIECE]`.
+    fn split(&self, mut powers: Vec<f32>, steps: &Steps<'_>) -> Result<Vec<f32>> {
+        let Self { kernels, config, .. } = self;
+        let powers_len = self.shift.len() * PIECE;
+        let mut x = vec![0.0; powers.len() / powers_len * self.piece_len()];
+        x.par_chunks_mut(self.piece_len())
+            .zip(powers.par_chunks_mut(powers_len))
+            .try_for_each_init(Vec::new, |scratch, (x, powers)| {
+                kernels.run(Compress {
+                    data: powers,
+                    width: PIECE,
+                    floor: POWER_FLOOR,
+                    exponent: config.feature_exponent,
+                    shift: &self.shift,
+                    scale: &self.scale,
+                });
+                let tiles = x.chunks_exact_mut(config.width * PIECE);
+                for ((&(low, high), tile), matrix) in
+                    config.bands.iter().zip(tiles).zip(&self.split)
+                {
+                    let rows = &powers[low * INPUTS * PIECE..high * INPUTS * PIECE];
+                    kernels.run(product(matrix, rows, PIECE, tile, Finish::Store, scratch));
+                }
+                steps.step(1)
+            })?;
+        Ok(x)
+    }
+
+    /// Every piece's features with what the unit of `block` makes of them over time added: those of
+    /// the frames `columns` go in, those of the frames `kept` come out.
     fn over_time(
         &self,
         block: usize,
@@ -188,54 +194,86 @@ impl Network {
         kept: &Range<usize>,
         steps: &Steps<'_>,
     ) -> Result<Vec<f32>> {
-        let width = padded(columns.len());
-        let bands = self.config.bands.len();
-        let features = self.config.width;
+        let (bands, features) = (self.config.bands.len(), self.config.width);
         // The bands lie side by side: `[frames][features][bands]`.
         let across = padded(bands);
         let tile_len = features * across;
         let mut turned = vec![0.0; columns.len() * tile_len];
-        for n in 0..features {
-            let (from, to) = (&x[n * width..], &mut turned[n * across..]);
-            transpose(from, features * width, to, tile_len, bands, columns.len());
-        }
+        turned.par_chunks_mut(PIECE * tile_len).zip(x.par_chunks(self.piece_len())).for_each(
+            |(tiles, piece)| {
+                let frames = tiles.len() / tile_len;
+                for n in 0..features {
+                    let (from, to) = (&piece[n * PIECE..], &mut tiles[n * across..]);
+                    transpose(from, features * PIECE, to, tile_len, bands, frames);
+                }
+            },
+        );
         let mut rest = &mut turned[..];
-        for window in self.config.windows(block, columns.clone()) {
-            let (tiles, after) = rest.split_at_mut(window.len() * tile_len);
-            unit.add(self.kernels, tiles, across, steps)?;
-            rest = after;
-        }
-        let turned = &turned[(kept.start - columns.start) * tile_len..];
-        let width = padded(kept.len());
+        let windows = self.config.windows(block, columns.clone());
+        let windows: Vec<_> =
+            windows.map_while(|w| rest.split_off_mut(..w.len() * tile_len)).collect();
+        windows.into_par_iter().try_for_each_init(Scratch::default, |scratch, tiles| {
+            unit.add(self.kernels, tiles, across, scratch, steps)
+        })?;
+        let turned = &turned[(kept.start - columns.start) * tile_len..][..kept.len() * tile_len];
         x.clear();
-        x.resize(bands * features * width, 0.0);
-        for n in 0..features {
-            let (from, to) = (&turned[n * across..], &mut x[n * width..]);
-            transpose(from, tile_len, to, features * width, kept.len(), bands);
-        }
+        x.resize(pieces(kept.len()) * self.piece_len(), 0.0);
+        x.par_chunks_mut(self.piece_len()).zip(turned.par_chunks(PIECE * tile_len)).for_each(
+            |(piece, tiles)| {
+                let frames = tiles.len() / tile_len;
+                for n in 0..features {
+                    let (from, to) = (&tiles[n * across..], &mut piece[n * PIECE..]);
+                    transpose(from, tile_len, to, features * PIECE, frames, bands);
+                }
+            },
+        );
         Ok(x)
     }
 
-    /// Adds what two layers over the bands make of every feature.
-    fn over_bands(
-        &self,
-        gain: &[f32],
-        expand: &Matrix,
-        reduce: &Matrix,
-        x: &mut [f32],
-        width: usize,
-    ) {
-        let tile_len = gain.len() * width;
+    /// Adds what two layers over the bands make of every feature of a piece.
+    fn over_bands(&self, gain: &[f32], expand: &Matrix, reduce: &Matrix, piece: &mut [f32]) {
+        let tile_len = gain.len() * PIECE;
         let mut scratch = Vec::new();
-        let mut normal = vec![0.0; x.len()];
-        for (tile, out) in x.chunks_exact(tile_len).zip(normal.chunks_exact_mut(tile_len)) {
-            let source = RmsNorm { data: tile, stride: width, gain };
-            self.kernels.run(Unpack { source, out, columns: width, scratch: &mut scratch });
+        let mut normal = vec![0.0; piece.len()];
+        for (tile, out) in piece.chunks_exact(tile_len).zip(normal.chunks_exact_mut(tile_len)) {
+            let source = RmsNorm { data: tile, stride: PIECE, gain };
+            self.kernels.run(Unpack { source, out, columns: PIECE, scratch: &mut scratch });
         }
         let mut hidden = vec![0.0; expand.rows() * tile_len];
         let expand = product(expand, &normal, tile_len, &mut hidden, Finish::Relu, &mut scratch);
         self.kernels.run(expand);
-        self.kernels.run(product(reduce, &hidden, tile_len, x, Finish::Add, &mut scratch));
+        self.kernels.run(product(reduce, &hidden, tile_len, piece, Finish::Add, &mut scratch));
+    }
+
+    /// What the heads make of every band's features.
+    fn masks(&self, x: &[f32], steps: &Steps<'_>) -> Result<Vec<f32>> {
+        let Self { kernels, config, .. } = self;
+        let masks_len = self.shift.len() / INPUTS * OUTPUTS * PIECE;
+        let mut masks = vec![0.0; x.len() / self.piece_len() * masks_len];
+        masks.par_chunks_mut(masks_len).zip(x.par_chunks(self.piece_len())).try_for_each_init(
+            Scratch::default,
+            |scratch, (masks, x)| {
+                let Scratch { states: hidden, packed, .. } = scratch;
+                hidden.resize(config.head_hidden * PIECE, 0.0);
+                let tiles = x.chunks_exact(config.width * PIECE);
+                for ((&(low, high), tile), [first, second]) in
+                    config.bands.iter().zip(tiles).zip(&self.heads)
+                {
+                    kernels.run(product(first, tile, PIECE, hidden, Finish::Relu, packed));
+                    let out = &mut masks[low * OUTPUTS * PIECE..high * OUTPUTS * PIECE];
+                    kernels.run(product(second, hidden, PIECE, out, Finish::Store, packed));
+                }
+                kernels.run(Softmax {
+                    data: masks,
+                    classes: STEMS.len(),
+                    apart: OUTPUTS / STEMS.len(),
+                    width: PIECE,
+                    sharpness: config.mask_exponent,
+                });
+                steps.step(1)
+            },
+        )?;
+        Ok(masks)
     }
 }
 
@@ -289,33 +327,45 @@ impl Recurrent {
         kernels: Kernels,
         tiles: &mut [f32],
         width: usize,
+        scratch: &mut Scratch,
         steps: &Steps<'_>,
     ) -> Result<()> {
         let tile_len = self.gain.len() * width;
         let states_len = 2 * self.hidden * width;
-        let mut states = vec![0.0; tiles.len() / tile_len * states_len];
-        let mut scratch = GruScratch::default();
+        let Scratch { gru, states, packed } = scratch;
+        states.resize(tiles.len() / tile_len * states_len, 0.0);
         for (n, unit) in self.units.iter().enumerate() {
-            let rows: Range<usize> = n * self.hidden..(n + 1) * self.hidden;
             let pass = Pass {
                 unit,
                 tiles,
                 width,
                 gain: &self.gain,
                 backwards: n == 1,
-                out: &mut states,
-                rows,
-                scratch: &mut scratch,
+                out: states,
+                rows: n * self.hidden..(n + 1) * self.hidden,
+                scratch: gru,
             };
             pass.run(kernels, || steps.step(1))?;
         }
-        let mut packed = Vec::new();
         for (tile, states) in tiles.chunks_exact_mut(tile_len).zip(states.chunks_exact(states_len))
         {
-            kernels.run(product(&self.out, states, width, tile, Finish::Add, &mut packed));
+            kernels.run(product(&self.out, states, width, tile, Finish::Add, packed));
         }
         Ok(())
     }
+}
+
+/// Working memory of a thread; every part is as long as its last user made it.
+#[derive(Default)]
+struct Scratch {
+    gru: GruScratch,
+    states: Vec<f32>,
+    packed: Vec<f32>,
+}
+
+/// Pieces that so many frames fill.
+fn pieces(frames: usize) -> usize {
+    frames.div_ceil(PIECE)
 }
 
 /// Columns in memory for so many that count.

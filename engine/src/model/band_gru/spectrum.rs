@@ -3,19 +3,24 @@
 
 use std::ops::Range;
 
-use super::config::{Config, INPUTS, OUTPUTS};
+use rayon::prelude::*;
+
+use super::{
+    config::{Config, INPUTS, OUTPUTS},
+    network::PIECE,
+};
 use crate::{
     dsp::stft::{Bin, Stft},
     error::Result,
-    model::{
-        ChunkInput,
-        nn::{BLOCK, transpose},
-        steps::Steps,
-    },
+    model::{ChunkInput, nn::transpose, steps::Steps},
 };
 
-/// Frames that are transposed together: a cache line's worth.
+/// Frames that are transposed together: a cache line's worth. Pieces are whole groups.
 const GROUP: usize = 16;
+
+/// Hops of the samples that are synthesised together. The frames that reach over their ends are
+/// transformed on both sides, so that every sample is the sum of its frames in their order.
+const PART: usize = 96;
 
 /// The transform and the grid.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub(super) struct Surroundings {
 
 /// What the network sees.
 pub(super) struct Analysis {
-    /// Powers `[grid bins][4][width]`: of left, right, middle and side, frame by frame.
+    /// Powers `[pieces][grid bins][4][PIECE]`: of left, right, middle and side, frame by frame.
     pub(super) powers: Vec<f32>,
     /// Spectra of middle and side, frame by frame, of the wanted frames.
     spectra: Vec<Bin>,
@@ -110,6 +115,11 @@ impl Spectrum {
         Surroundings { audio, start, wanted, whole, song }
     }
 
+    /// Steps, as [`Steps`] counts them, of analysing the frames `seen` and synthesising `samples`.
+    pub(super) fn steps(&self, seen: &Range<usize>, samples: &Range<usize>) -> usize {
+        seen.len() + 2 * PART * samples.len().div_ceil(PART * self.hop as usize)
+    }
+
     /// Powers of the song's frames `seen`, counted from its first, and spectra of the wanted ones.
     ///
     /// # Errors
@@ -121,48 +131,65 @@ impl Spectrum {
         steps: &Steps<'_>,
     ) -> Result<Analysis> {
         let bins = self.stft.bins();
-        let count = seen.len();
-        let width = count.next_multiple_of(BLOCK);
         let rows = self.pools.len() * INPUTS;
-        let mut powers = vec![0.0; rows * width];
-        let mut kept = Vec::with_capacity(around.wanted.clone().count() * 2 * bins);
-        let mut spectra = vec![Bin::default(); 2 * bins];
-        let mut group = vec![0.0; GROUP * rows];
-        let mut scratch = self.stft.scratch();
+        let wanted = around.wanted();
+        let pieces = || seen.clone().step_by(PIECE).map(|at| at..seen.end.min(at + PIECE));
+        let mut powers = vec![0.0; pieces().len() * rows * PIECE];
+        let mut spectra = vec![Bin::default(); wanted.len() * 2 * bins];
+        let mut rest = &mut spectra[..];
+        let work: Vec<_> = pieces()
+            .map(|frames| {
+                let kept = frames.start.max(wanted.start)..frames.end.min(wanted.end);
+                let spectra = rest.split_off_mut(..kept.len() * 2 * bins).unwrap_or_default();
+                (frames, kept, spectra)
+            })
+            .collect();
+        let buffers =
+            || (vec![Bin::default(); 2 * bins], vec![0.0; GROUP * rows], self.stft.scratch());
         let [mid, side] = &around.audio;
-        for (n, frame) in seen.clone().enumerate() {
-            steps.step(1)?;
-            let frame = around.song.start + frame as i64;
-            let at = self.stft.start(frame) - around.start;
-            let (mid_bins, side_bins) = spectra.split_at_mut(bins);
-            self.stft.analyse([mid, side], at, [&mut *mid_bins, &mut *side_bins], &mut scratch);
-            let column = group[n % GROUP * rows..].as_chunks_mut::<INPUTS>().0;
-            for (pool, out) in self.pools.iter().zip(column) {
-                let mut sums = [0.0f32; INPUTS];
-                for (m, s) in mid_bins[pool.clone()].iter().zip(&side_bins[pool.clone()]) {
-                    // Middle and side are half the sum and half the difference here; the network
-                    // knows them over the root of two.
-                    let of = [(m + s).norm_sqr(), (m - s).norm_sqr(), m.norm_sqr(), s.norm_sqr()];
-                    let of = [of[0], of[1], 2.0 * of[2], 2.0 * of[3]];
-                    for (sum, x) in sums.iter_mut().zip(of) {
-                        *sum += x;
+        powers.par_chunks_mut(rows * PIECE).zip(work).try_for_each_init(
+            buffers,
+            |(unkept, group, scratch), (powers, (frames, kept, spectra))| {
+                steps.step(frames.len())?;
+                let mut spectra = spectra.chunks_exact_mut(2 * bins);
+                for (n, frame) in frames.clone().enumerate() {
+                    let at = self.stft.start(around.song.start + frame as i64) - around.start;
+                    let spectra =
+                        kept.contains(&frame).then(|| spectra.next()).flatten().unwrap_or(unkept);
+                    let (mid_bins, side_bins) = spectra.split_at_mut(bins);
+                    self.stft.analyse([mid, side], at, [&mut *mid_bins, &mut *side_bins], scratch);
+                    let column = group[n % GROUP * rows..].as_chunks_mut::<INPUTS>().0;
+                    self.pool(mid_bins, side_bins, column);
+                    if n % GROUP == GROUP - 1 || n + 1 == frames.len() {
+                        let first = n / GROUP * GROUP;
+                        transpose(group, rows, &mut powers[first..], PIECE, n + 1 - first, rows);
                     }
                 }
-                *out = sums;
+                Ok(())
+            },
+        )?;
+        Ok(Analysis { powers, spectra })
+    }
+
+    /// Powers of one frame on the grid.
+    fn pool(&self, mid: &[Bin], side: &[Bin], powers: &mut [[f32; INPUTS]]) {
+        for (pool, out) in self.pools.iter().zip(powers) {
+            let mut sums = [0.0f32; INPUTS];
+            for (m, s) in mid[pool.clone()].iter().zip(&side[pool.clone()]) {
+                // Middle and side are half the sum and half the difference here; the network
+                // knows them over the root of two.
+                let of = [(m + s).norm_sqr(), (m - s).norm_sqr(), m.norm_sqr(), s.norm_sqr()];
+                let of = [of[0], of[1], 2.0 * of[2], 2.0 * of[3]];
+                for (sum, x) in sums.iter_mut().zip(of) {
+                    *sum += x;
+                }
             }
-            if n % GROUP == GROUP - 1 || n + 1 == count {
-                let first = n / GROUP * GROUP;
-                transpose(&group, rows, &mut powers[first..], width, n + 1 - first, rows);
-            }
-            if around.wanted.contains(&frame) {
-                kept.extend_from_slice(&spectra);
-            }
+            *out = sums;
         }
-        Ok(Analysis { powers, spectra: kept })
     }
 
     /// The first three given stems of the segment as middle and side. `masks` is
-    /// `[grid bins][stems][2][width]`, of the wanted frames.
+    /// `[pieces][grid bins][stems][2][PIECE]`, of the wanted frames.
     ///
     /// # Errors
     /// When cancelled.
@@ -178,32 +205,51 @@ impl Spectrum {
         let bins = self.stft.bins();
         let rows = self.pools.len() * OUTPUTS;
         let len = (segment.end - segment.start) as usize;
+        let part_len = PART * self.hop as usize;
         let mut stems = [(); 3].map(|()| [vec![0.0; len], vec![0.0; len]]);
-        let mut group = vec![0.0; GROUP * rows];
-        let mut pair = vec![[0.0f32; 2]; bins];
-        let mut scratch = self.stft.scratch();
-        let width = masks.len() / rows;
-        let frames = around.wanted.clone().zip(analysis.spectra.chunks_exact(2 * bins));
-        for (n, (frame, spectra)) in frames.enumerate() {
-            steps.step(2)?;
-            if n % GROUP == 0 {
-                let count = GROUP.min(around.wanted.clone().count() - n);
-                transpose(&masks[n..], width, &mut group, rows, rows, count);
-            }
-            let column = group[n % GROUP * rows..][..rows].as_chunks::<OUTPUTS>().0;
-            let (mid, side) = spectra.split_at(bins);
-            for (class, [mid_out, side_out]) in classes.into_iter().zip(&mut stems) {
-                for (pool, masks) in self.pools.iter().zip(column) {
-                    pair[pool.clone()].fill([masks[2 * class], masks[2 * class + 1]]);
+        let mut rest = stems.each_mut().map(|stem| stem.each_mut().map(|c| c.chunks_mut(part_len)));
+        let parts: Vec<_> = (segment.start..segment.end)
+            .step_by(part_len)
+            .map(|start| {
+                (
+                    start,
+                    rest.each_mut()
+                        .map(|stem| stem.each_mut().map(|c| c.next().unwrap_or_default())),
+                )
+            })
+            .collect();
+        let buffers = || (vec![0.0; GROUP * rows], vec![[0.0f32; 2]; bins], self.stft.scratch());
+        parts.into_par_iter().try_for_each_init(
+            buffers,
+            |(group, pair, scratch), (start, mut part)| {
+                steps.step(2 * PART)?;
+                let frames = self.stft.frames_touching(start..start + part[0][0].len() as i64);
+                let frames =
+                    frames.start.max(around.wanted.start)..frames.end.min(around.wanted.end);
+                for frame in frames.clone() {
+                    let n = (frame - around.wanted.start) as usize;
+                    if n % GROUP == 0 || frame == frames.start {
+                        let first = n / GROUP * GROUP;
+                        let masks = &masks[first / PIECE * rows * PIECE + first % PIECE..];
+                        transpose(masks, PIECE, group, rows, rows, GROUP);
+                    }
+                    let column = group[n % GROUP * rows..][..rows].as_chunks::<OUTPUTS>().0;
+                    let (mid, side) = analysis.spectra[2 * bins * n..][..2 * bins].split_at(bins);
+                    for (class, [mid_out, side_out]) in classes.into_iter().zip(&mut part) {
+                        for (pool, masks) in self.pools.iter().zip(column) {
+                            pair[pool.clone()].fill([masks[2 * class], masks[2 * class + 1]]);
+                        }
+                        self.stft.synthesise(
+                            |k| [mid[k] * pair[k][0], side[k] * pair[k][1]],
+                            self.stft.start(frame) - start,
+                            [mid_out, side_out],
+                            scratch,
+                        );
+                    }
                 }
-                self.stft.synthesise(
-                    |k| [mid[k] * pair[k][0], side[k] * pair[k][1]],
-                    self.stft.start(frame) - segment.start,
-                    [mid_out, side_out],
-                    &mut scratch,
-                );
-            }
-        }
+                Ok(())
+            },
+        )?;
         // Near the song's ends fewer frames than elsewhere lie over a sample.
         let head = self.stft.start(around.song.start) + self.size - self.hop;
         let tail = self.stft.start(around.song.end).max(head);
