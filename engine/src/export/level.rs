@@ -54,7 +54,9 @@ impl Level {
                 self.peak = self.peak.max(sample.abs());
             }
             let scaled = sample * 32_768.0;
-            self.fits_int16 &= scaled == scaled.trunc() && (-32_768.0..=32_767.0).contains(&scaled);
+            // A cast drops what is behind the point.
+            let whole = scaled as i32 as f32;
+            self.fits_int16 &= scaled == whole && (-32_768.0..=32_767.0).contains(&scaled);
         }
     }
 }

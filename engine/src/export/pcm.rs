@@ -1,4 +1,8 @@
-//! Floats to integers: rounding, and TPDF dither where 16 bits are coarse enough to hear.
+//! Floats to integers: rounding, and TPDF dither where 16 bits are coarse enough to hear; and how WAV
+//! lays them out.
+
+use super::format::Bits;
+use crate::audio::Planar;
 
 /// Turns ±1.0 floats into integers of 16 or 24 bits, saturating.
 ///
@@ -31,8 +35,44 @@ impl Quantizer {
         if let Some(noise) = &mut self.noise {
             value += noise[channel].unit() - noise[channel].unit();
         }
-        // A float-to-integer cast saturates and takes NaN as 0.
-        value.round().clamp(-self.scale, self.scale - 1.0) as i32
+        // Rounds halves away from zero, without a call of the mathematics library for each sample. A
+        // cast takes NaN as 0.
+        let value = value.clamp(-self.scale, self.scale - 1.0);
+        let whole = value as i32;
+        let rest = value - f64::from(whole);
+        whole + i32::from(rest >= 0.5) - i32::from(rest <= -0.5)
+    }
+
+    /// Writes `block` over `bytes`: little-endian samples, frame by frame; floats are not rounded.
+    pub(super) fn interleave(&mut self, block: &Planar, bits: Bits, bytes: &mut Vec<u8>) {
+        let width = bits.bytes() as usize;
+        let step = block.channel_count() * width;
+        bytes.resize(block.frames() * step, 0);
+        for (c, channel) in block.channels().iter().enumerate() {
+            let Some(bytes) = bytes.get_mut(c * width..) else { continue };
+            match bits {
+                Bits::Float32 => scatter(channel, bytes, step, f32::to_le_bytes),
+                Bits::Int24 => scatter(channel, bytes, step, |x| {
+                    let [low, middle, high, _] = self.quantize(c, x).to_le_bytes();
+                    [low, middle, high]
+                }),
+                Bits::Int16 => {
+                    scatter(channel, bytes, step, |x| (self.quantize(c, x) as i16).to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Writes what `of` makes of each sample, every `step` bytes.
+fn scatter<const N: usize>(
+    samples: &[f32],
+    bytes: &mut [u8],
+    step: usize,
+    mut of: impl FnMut(f32) -> [u8; N],
+) {
+    for (&sample, bytes) in samples.iter().zip(bytes.chunks_mut(step)) {
+        bytes[..N].copy_from_slice(&of(sample));
     }
 }
 

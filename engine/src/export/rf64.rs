@@ -20,6 +20,7 @@ pub(super) struct Rf64Encoder<'f> {
     out: BufWriter<&'f File>,
     bits: Bits,
     quantizer: Quantizer,
+    bytes: Vec<u8>,
     /// A pad byte and the tag's chunk, which follow the samples.
     trailer: Vec<u8>,
 }
@@ -40,23 +41,14 @@ impl<'f> Rf64Encoder<'f> {
         let riff_bytes = HEADER_BYTES - 8 + data_bytes + trailer.len() as u64;
         let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
         out.write_all(&header(bits, stream, frames, data_bytes, riff_bytes))?;
-        Ok(Self { out, bits, quantizer, trailer })
+        Ok(Self { out, bits, quantizer, bytes: Vec::new(), trailer })
     }
 }
 
 impl Encoder for Rf64Encoder<'_> {
     fn write(&mut self, block: &Planar) -> EncodeResult<()> {
-        for i in 0..block.frames() {
-            for (c, channel) in block.channels().iter().enumerate() {
-                match self.bits {
-                    Bits::Float32 => self.out.write_all(&channel[i].to_le_bytes())?,
-                    bits => {
-                        let value = self.quantizer.quantize(c, channel[i]).to_le_bytes();
-                        self.out.write_all(&value[..bits.bytes() as usize])?;
-                    }
-                }
-            }
-        }
+        self.quantizer.interleave(block, self.bits, &mut self.bytes);
+        self.out.write_all(&self.bytes)?;
         Ok(())
     }
 

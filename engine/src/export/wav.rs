@@ -1,14 +1,15 @@
-//! WAV up to 4 GiB by hound, with the tag chunks that hound does not know behind the samples.
+//! WAV up to 4 GiB: hound's header, then samples in whole blocks, for hound takes them one by one, and
+//! the tag chunks that it does not know.
 
 use std::{
     fs::File,
-    io::{BufWriter, Seek, SeekFrom, Write},
+    io::{Cursor, Seek, SeekFrom, Write},
 };
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::{
-    encoder::{EncodeError, EncodeResult, Encoder, OUTPUT_BUFFER_BYTES},
+    encoder::{EncodeError, EncodeResult, Encoder},
     format::Bits,
     pcm::Quantizer,
 };
@@ -17,9 +18,11 @@ use crate::audio::{Planar, StreamSpec};
 /// Writes RIFF WAVE.
 pub(super) struct WavEncoder<'f> {
     file: &'f File,
-    writer: WavWriter<BufWriter<&'f File>>,
     bits: Bits,
     quantizer: Quantizer,
+    bytes: Vec<u8>,
+    header_bytes: u64,
+    data_bytes: u64,
     chunks: Vec<u8>,
 }
 
@@ -41,57 +44,36 @@ impl<'f> WavEncoder<'f> {
                 Bits::Int16 | Bits::Int24 => SampleFormat::Int,
             },
         };
-        let out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, file);
-        let writer = WavWriter::new(out, spec).map_err(from_hound)?;
-        Ok(Self { file, writer, bits, quantizer, chunks })
+        let mut header = Cursor::new(Vec::new());
+        WavWriter::new(&mut header, spec).and_then(WavWriter::finalize).map_err(from_hound)?;
+        let (mut out, header) = (file, header.into_inner());
+        out.write_all(&header)?;
+        let header_bytes = header.len() as u64;
+        Ok(Self { file, bits, quantizer, bytes: Vec::new(), header_bytes, data_bytes: 0, chunks })
     }
 }
 
 impl Encoder for WavEncoder<'_> {
     fn write(&mut self, block: &Planar) -> EncodeResult<()> {
-        let channels = block.channels();
-        let frames = block.frames();
-        match self.bits {
-            Bits::Int16 => {
-                let mut writer = self.writer.get_i16_writer((frames * channels.len()) as u32);
-                for i in 0..frames {
-                    for (c, channel) in channels.iter().enumerate() {
-                        writer.write_sample(self.quantizer.quantize(c, channel[i]) as i16);
-                    }
-                }
-                writer.flush().map_err(from_hound)?;
-            }
-            Bits::Int24 => {
-                for i in 0..frames {
-                    for (c, channel) in channels.iter().enumerate() {
-                        let value = self.quantizer.quantize(c, channel[i]);
-                        self.writer.write_sample(value).map_err(from_hound)?;
-                    }
-                }
-            }
-            Bits::Float32 => {
-                for i in 0..frames {
-                    for channel in channels {
-                        self.writer.write_sample(channel[i]).map_err(from_hound)?;
-                    }
-                }
-            }
-        }
+        self.quantizer.interleave(block, self.bits, &mut self.bytes);
+        self.file.write_all(&self.bytes)?;
+        self.data_bytes += self.bytes.len() as u64;
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> EncodeResult<()> {
-        let Self { mut file, writer, chunks, .. } = *self;
-        writer.finalize().map_err(from_hound)?;
-        // Chunks start at even offsets; hound leaves an odd number of sample bytes unpadded.
-        let end = file.seek(SeekFrom::End(0))?;
-        if end % 2 == 1 {
+        let Self { mut file, header_bytes, data_bytes, chunks, .. } = *self;
+        // Chunks start at even offsets.
+        if data_bytes % 2 == 1 {
             file.write_all(&[0])?;
         }
         file.write_all(&chunks)?;
         let riff_bytes = file.stream_position()? - 8;
+        // The caller chose this encoder because the whole file stays below 4 GiB. The header ends
+        // with the size of the samples.
+        file.seek(SeekFrom::Start(header_bytes - 4))?;
+        file.write_all(&(data_bytes as u32).to_le_bytes())?;
         file.seek(SeekFrom::Start(4))?;
-        // The caller chose this encoder because the whole file stays below 4 GiB.
         file.write_all(&(riff_bytes as u32).to_le_bytes())?;
         Ok(())
     }
