@@ -260,7 +260,8 @@ fn models_are_scored_on_multitracks() {
     assert!(table.lines().next().unwrap().contains("drums") && table.contains("(0.0)"), "{table}");
     let drawn = std::fs::read_to_string(place.path("scores.svg")).unwrap();
     assert!(drawn.starts_with("<svg") && drawn.trim_end().ends_with("</svg>"), "{drawn}");
-    for name in ["quick", "spectral", "mixture / 4", "ideal ratio mask", "drums", "mean", "1 songs"] {
+    for name in ["quick", "spectral", "mixture / 4", "ideal ratio mask", "drums", "mean", "1 songs"]
+    {
         assert!(drawn.contains(name), "{name}: {drawn}");
     }
     // A bar each of five systems for drums, vocals and the mean, and a dot above the first two.

@@ -61,9 +61,9 @@ fn draw(rows: &[SongScores], systems: &[&str]) -> Result<String, Error> {
     let all = heights.flat_map(|bar| bar.songs_db.iter().chain([&bar.mean_db]));
     let (low, high) = all.fold((0.0f64, 1.0f64), |(l, h), &db| (l.min(db), h.max(db)));
     let mut svg = String::new();
-    chart(&mut svg, systems, &bars, low.floor() - 1.0..high.ceil() + 1.0, rows).map_err(|error| {
-        Error::new(ErrorKind::Internal, format!("The scores cannot be drawn: {error}"))
-    })?;
+    chart(&mut svg, systems, &bars, low.floor() - 1.0..high.ceil() + 1.0, rows).map_err(
+        |error| Error::new(ErrorKind::Internal, format!("The scores cannot be drawn: {error}")),
+    )?;
     Ok(svg)
 }
 
