@@ -74,15 +74,15 @@ const BITS: [(&str, [&str; 2]); 2] = [
     (
         "four",
         [
-            "6d7f8b00f2fa987c60cbb09a75460c389cab52c679723ee97e9f60a291a7f04f",
-            "579617f4a8d55cc82e69f95317dea6a53aadca04c2506e0210097f8674f347db",
+            "d6356ffa05af0006a1600573c3de1e11f063dab8ed497d6ceb49d235dee471d6",
+            "f992e94e8fcc7e7395a4d1120f37bbf0dc51ec18f71d6689dd1d3ffd171c2a28",
         ],
     ),
     (
         "six",
         [
-            "bb02de41c693b3d3e86cb88a7519be5803fb99edc2b49df8e9fab38582b8ffb3",
-            "de379a585c1d3dd65a2966524d608ffaee69ecc8d7eb87bd0e897fa8ac8a7e6e",
+            "d428da20accf97770fbf3359b8280b97064eddb15d5e080071ca77638994e923",
+            "7ba0539b41d8a5dfc125ca7472a79767c304c7052e8b183541c711afe3c8fba6",
         ],
     ),
 ];

@@ -181,7 +181,7 @@ pub trait Separator: Send + Sync {
     }
 
     /// As [`Self::separate`], but only the stems at the indices `keep` into
-    /// [`ModelInfo::stems`], in that order. For models that save work by it.
+    /// [`ModelInfo::stems`], in that order, each once. For models that save work by it.
     ///
     /// # Errors
     /// As [`Self::separate`].
@@ -191,8 +191,8 @@ pub trait Separator: Send + Sync {
         keep: &[usize],
         progress: &dyn Progress,
     ) -> Result<Vec<Planar>> {
-        let all = self.separate(input, progress)?;
-        Ok(keep.iter().filter_map(|&stem| all.get(stem).cloned()).collect())
+        let mut all = self.separate(input, progress)?;
+        Ok(keep.iter().filter_map(|&stem| all.get_mut(stem).map(std::mem::take)).collect())
     }
 
     /// Whether a chunk's work is split among the threads of the pool that it runs in.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     audio::WORK_RATE_HZ,
+    dsp::stft::Stft,
     error::{Error, ErrorKind, Result},
     model::Stem,
 };
@@ -80,7 +81,8 @@ impl Config {
         let framed = hop > 0
             && n_fft.is_multiple_of(2 * hop)
             && (4..=64).contains(&(n_fft / hop))
-            && (64..=1 << 16).contains(&n_fft);
+            && n_fft <= 1 << 16
+            && Stft::fits(n_fft, hop);
         let mut next = 0;
         let gapless = config.bands.iter().all(|&(low, high)| {
             let follows = low == next && high > low;

@@ -27,7 +27,7 @@ use super::{
 use crate::{audio::Planar, error::Result};
 
 /// Changes whenever a single output sample may change.
-const VERSION: &str = "band_gru 3";
+const VERSION: &str = "band_gru 4";
 
 /// Frames of a segment: 26.7 s, of which the first is there in half a second. Whole windows of the
 /// shipped network; what lies around them costs the less the longer they are.

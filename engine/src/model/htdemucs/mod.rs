@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Changes whenever a single output sample may change.
-const VERSION: &str = "htdemucs 1";
+const VERSION: &str = "htdemucs 2";
 
 /// Longest shift of the shift trick: half a second, as in `apply.py: apply_model`.
 const MAX_SHIFT_FRAMES: u64 = WORK_RATE_HZ as u64 / 2;
