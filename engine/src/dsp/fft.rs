@@ -135,9 +135,9 @@ fn all_columns<S: Simd>(
             std::mem::swap(&mut from, &mut to);
             (left, beside) = (left / radix, beside * radix);
         }
-        for row in 0..n {
+        for (row, value) in from[0].iter().zip(from[1].iter()).enumerate() {
             let at = row * width + column;
-            let mut value = (from[0][row], from[1][row]);
+            let mut value = (*value.0, *value.1);
             if let Some((twist_re, twist_im)) = twist {
                 value = times(s, value, (twist_re[at], twist_im[at]));
             }

@@ -228,7 +228,7 @@ impl Spectrum {
                     frames.start.max(around.wanted.start)..frames.end.min(around.wanted.end);
                 for frame in frames.clone() {
                     let n = (frame - around.wanted.start) as usize;
-                    if n % GROUP == 0 || frame == frames.start {
+                    if n.is_multiple_of(GROUP) || frame == frames.start {
                         let first = n / GROUP * GROUP;
                         let masks = &masks[first / PIECE * rows * PIECE + first % PIECE..];
                         transpose(masks, PIECE, group, rows, rows, GROUP);
