@@ -10,9 +10,9 @@ set -eu
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 songs=${2:+$(cd "$2" && pwd)}
-steps=${STEPS:-40000}
-pools=${POOLS:-12}
-minutes=${MINUTES:-20}
+steps=${STEPS:-4000}
+pools=${POOLS:-300}
+minutes=${MINUTES:-3}
 cd "$(dirname "$0")"
 
 [ -d "$work/venv" ] || python3 -m venv "$work/venv"
@@ -24,18 +24,15 @@ python=$work/venv/bin/python
 "$python" -m stemtrain.fetch "$work" ${CLONES:+--clones "$CLONES"}
 "$python" -m stemtrain.render.speakers "$work"
 "$python" -m stemtrain.render.real "$work"
-seed=1
-while [ "$seed" -le "$pools" ]; do
-    "$python" -m stemtrain.render.pools "$work" --seed "$seed" --minutes "$minutes"
-    seed=$((seed + 1))
-done
+"$python" -m stemtrain.render.pools "$work" --seed 1 --minutes "$minutes" --pools "$pools" \
+    --processes "$(nproc)"
 
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    processes=1
+    processes=1 clips=32
 else
-    processes=$(nproc)
+    processes=$(nproc) clips=2
 fi
 OMP_NUM_THREADS=1 "$python" -m torch.distributed.run --standalone --nproc-per-node "$processes" \
-    -m stemtrain.train "$work" --name quick --steps "$steps"
+    -m stemtrain.train "$work" --name quick --steps "$steps" --clips "$clips"
 "$python" -m stemtrain.export "$work/checkpoints/quick/newest.safetensors" "$work/quick.safetensors"
 [ -z "$songs" ] || "$python" -m stemtrain.evaluate "$songs" "$work/quick.safetensors"

@@ -99,14 +99,14 @@ def standard(
     *,
     n_fft: int = 4096,
     hop: int = 1024,
-    band_count: int = 40,
+    band_count: int = 48,
     least: int = 4,
-    width: int = 48,
+    width: int = 64,
     time_hidden: int = 64,
     window: int = 144,
-    blocks: int = 2,
+    blocks: int = 3,
     mixer: str = "gru",
-    band_hidden: int = 32,
+    band_hidden: int = 40,
     head_hidden: int = 64,
 ) -> Config:
     """The configuration trained here, by its few free sizes; the grid keeps low bins one by one."""

@@ -18,7 +18,8 @@ MANIFEST = Path(__file__).parents[1] / "sources.toml"
 
 def clone(source: dict, work: Path, clones: Path | None) -> Path:
     if clones is not None:
-        return clones / source["repository"].replace("/", "+") / "repo"
+        target = clones / source["repository"].replace("/", "+") / "repo"
+        return target / ".git" if (target / ".git").exists() else target
     target = work / "clones" / source["name"]
     git = ["git", "--git-dir", str(target)]
     url = f"https://github.com/{source['repository']}"
@@ -65,6 +66,10 @@ def unpack_debian(source: dict, work: Path, target: Path) -> None:
     )
     for package in packages.glob(f"{source['name']}_*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, target], check=True)
+    wanted = re.compile(source.get("files", ""))
+    for path in target.rglob("*"):
+        if path.is_file() and not wanted.search(str(path)):
+            path.unlink()
 
 
 def build_pico(target: Path) -> None:

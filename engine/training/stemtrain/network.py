@@ -85,7 +85,7 @@ class BandMlp(nn.Module):
 class Block(nn.Module):
     def __init__(self, config: Config, index: int):
         super().__init__()
-        shift = (config.blocks - 1 - index) % 2 * (config.window // 2)
+        shift = (config.blocks - index) % 2 * (config.window // 2)
         self.time = TimeMixer(config.width, config.time_hidden, config.window, shift)
         if config.mixer == "gru":
             self.bands = BandGru(config.width, config.band_hidden)

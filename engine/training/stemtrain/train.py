@@ -1,10 +1,12 @@
 """Trains a network.
 
     torchrun --standalone --nproc-per-node 2 -m stemtrain.train WORK --name quick --steps 20000
+    torchrun --standalone --nproc-per-node 1 -m stemtrain.train WORK --clips 64 --minutes 60
 
-One process with one thread per core does best on a CPU; on a GPU it is one process. Checkpoints go to
+One process with one thread per core does best on a CPU; on a GPU it is one process, with many clips.
+A run ends after so many steps, or so many minutes from the call. Checkpoints go to
 WORK/checkpoints/<name>; a run with the same name goes on from the newest. New pools are taken in as
-they appear. The learning rate warms up, stays, and falls to zero over the last steps.
+they appear. The learning rate warms up, stays, and falls to zero over the last part.
 """
 
 import argparse
@@ -22,21 +24,23 @@ from torch.nn.parallel import DistributedDataParallel
 from . import weights
 from .config import SAMPLE_RATE_HZ, Config, standard
 from .loss import loss
-from .mixing import Mixer, minutes
+from .mixing import Mixer
 from .network import Network, macs_per_second, parameter_count
 
 WARM_UP_STEPS = 150
-EMA_DECAY = 0.998
+EMA_DECAY = 0.999
 GRADIENT_NORM = 1.0
 REPORT_STEPS = 50
 RELOAD_STEPS = 300
 # Sizes of a new network, each an option by this name.
 SIZES = (
-    ("width", 48),
+    ("width", 64),
     ("time-hidden", 64),
     ("window", 144),
-    ("blocks", 2),
-    ("band-hidden", 32),
+    ("blocks", 3),
+    ("band-count", 48),
+    ("band-hidden", 40),
+    ("head-hidden", 64),
 )
 
 
@@ -44,8 +48,10 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--name", default="quick")
-    parser.add_argument("--steps", type=int, required=True, help="in all, earlier runs included")
-    parser.add_argument("--decay-steps", type=int, default=2_000, help="the last ones")
+    end = parser.add_mutually_exclusive_group(required=True)
+    end.add_argument("--steps", type=int, help="in all, earlier runs included")
+    end.add_argument("--minutes", type=float, help="of this call")
+    parser.add_argument("--decay", type=float, default=0.5, help="the last part of it")
     parser.add_argument("--clips", type=int, default=2, help="per process and step")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a clip")
     parser.add_argument("--rate", type=float, default=2.5e-3)
@@ -105,13 +111,25 @@ class Run:
     def follow(self) -> None:
         """The moving average of the weights; it forgets the first steps quickly."""
         decay = min(EMA_DECAY, (1 + self.progress.step) / (10 + self.progress.step))
-        for slow, fast in zip(self.average.parameters(), self.network.parameters()):
-            slow.lerp_(fast, 1.0 - decay)
+        slow, fast = list(self.average.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(slow, fast, 1.0 - decay)
 
 
-def learning_rate(step: int, given: argparse.Namespace) -> float:
+def part_done(step: int, started: float, given: argparse.Namespace) -> float:
+    """From 0 to 1, the same for all processes."""
+    if given.steps is not None:
+        return step / given.steps
+    done = (time.time() - started) / (60.0 * given.minutes)
+    if distributed.get_world_size() == 1:
+        return done
+    agreed = [done]
+    distributed.broadcast_object_list(agreed, 0)
+    return agreed[0]
+
+
+def learning_rate(step: int, done: float, given: argparse.Namespace) -> float:
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    left = min(1.0, (given.steps - step) / max(1, given.decay_steps))
+    left = min(1.0, max(0.0, 1.0 - done) / given.decay)
     return given.rate * warm * left
 
 
@@ -139,6 +157,7 @@ def main() -> None:
     if world > 1 and not cuda:
         torch.set_num_threads(1)
     torch.manual_seed(given.seed)
+    torch.set_float32_matmul_precision("high")
     folder = given.work / "checkpoints" / given.name
     newest = folder / "newest.pt"
     fresh = not newest.exists()
@@ -164,20 +183,23 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     tell(
         f"{parameter_count(run.network)} parameters, {macs_per_second(config) / 1e6:.0f} MMAC/s, "
-        f"from step {progress.step}, pools in minutes "
-        + json.dumps({stem: round(m) for stem, m in minutes(mixer.pools).items()})
+        f"from step {progress.step}, pools in minutes " + json.dumps(mixer.minutes())
     )
-    clock = saved = kept = reported = time.time()
-    losses: list[float] = []
-    while progress.step < given.steps:
-        rate = learning_rate(progress.step, given)
+    started = clock = saved = kept = reported = time.time()
+    losses: list[torch.Tensor] = []
+    done = 0.0
+    while done < 1.0:
+        rate = learning_rate(progress.step, done, given)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
         with torch.no_grad():
             batch = mixer.batch(given.clips, samples)
         # Clips begin anywhere in a song, so anywhere in the network's windows.
         first = int(rng.integers(config.window))
-        value = loss(network(batch.features, first), batch)
+        # Gradients of recurrent units take a GPU half as long again in single precision.
+        with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
+            masks = network(batch.features, first)
+        value = loss(masks.float(), batch)
         run.optimiser.zero_grad()
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), GRADIENT_NORM)
@@ -188,22 +210,24 @@ def main() -> None:
         now = time.time()
         progress.seconds += now - clock
         clock = now
-        losses.append(value.item())
+        done = part_done(progress.step, started, given)
+        losses.append(value.detach())
         if progress.step % REPORT_STEPS == 0:
             speed = REPORT_STEPS * given.clips * world * given.seconds / (now - reported)
             tell(
                 f"step {progress.step}, {progress.seconds / 60:.1f} min, "
-                f"{progress.audio_hours:.2f} h of audio, loss {np.mean(losses):.4f}, "
+                f"{progress.audio_hours:.2f} h of audio, loss {torch.stack(losses).mean():.4f}, "
                 f"gradient {norm:.2f}, rate {rate:.1e}, {speed:.1f} audio s/s"
             )
             losses, reported = [], now
         if progress.step % RELOAD_STEPS == 0:
             mixer.reload()
-        if rank == 0 and (now - saved > 60 * given.save_minutes or progress.step == given.steps):
+            tell(json.dumps(mixer.minutes()))
+        if rank == 0 and (now - saved > 60 * given.save_minutes or done >= 1.0):
             saved = now
             run.save(newest)
             weights.save(run.average, folder / "newest.safetensors")
-            if now - kept > 60 * given.keep_minutes or progress.step == given.steps:
+            if now - kept > 60 * given.keep_minutes or done >= 1.0:
                 kept = now
                 weights.save(run.average, folder / f"step_{progress.step:06}.safetensors")
     distributed.destroy_process_group()

@@ -10,6 +10,7 @@ from .score import Score, part
 from .soundfont import SoundFont
 
 GM_BASSES = range(32, 40)
+SYNTHESIZERS = ("synth-bass-1", "synth-bass-2", "lately-bass")
 
 
 class Bass:
@@ -18,7 +19,10 @@ class Bass:
         growly, pasta = sources / "growlybass", sources / "pastabass/samples"
         folders = [growly / "sustain", growly / "staccato", *sorted(pasta.iterdir())]
         folders.append(sources / "meatbass/Samples/pizz")
-        self.banks = [samples.bank(folder.glob("*.wav"), rng, 36) for folder in folders]
+        folders += [sources / "fashionbass/notes", sources / "swagbass/notes"]
+        folders += [sources / "sneakybass/Samples" / how for how in ("finger", "pluck", "mute")]
+        folders += [sources / f"{name}/samples" for name in SYNTHESIZERS]
+        self.banks = [samples.bank(folder.glob("*.[wf]*"), rng, 36) for folder in folders]
         self.banks = [self.low_half(bank) for bank in self.banks if bank]
         self.banks += [
             self.fretted(sources / "electric-bass-yr/samples" / how) for how in ("finger", "pick")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import soundfile
@@ -26,6 +27,7 @@ from .soundfont import SoundFont
 # A kit answers (voice, velocity 0..1) with a stereo hit.
 Kit = Callable[[str, float], np.ndarray]
 
+SOUNDS = (".wav", ".flac")
 VOICES = ("kick", "snare", "hat", "open", "perc", "tom", "crash")
 MULDJORD = {
     "kick": ("KdrumL", "KdrumR"),
@@ -54,6 +56,25 @@ SONIC_PI = {
 # Not loop_amen and loop_breakbeat: cut from records whose makers did not license them.
 LOOPS = r"loop_(industrial|mika|safari|tabla|perc|mehackit|3d|compus|weirdo)|arovane_beat"
 BERKLEE_PERCUSSION = r"clap|shaker|tambour|wood|tin|hit|tabla|cowbell|bell|conga|can_|slam|stomp"
+# By the names of files and of a kit's instruments; the order decides.
+MACHINES = (
+    ("kick", r"^bd|kick|bass ?drum|kik"),
+    ("snare", r"^sd|snare|^cp|clap|rim"),
+    ("open", r"^oh|open|ride"),
+    ("hat", r"^hh|closed|hi-?hat|pedal"),
+    ("crash", r"^cr|crash|cymbal|splash|china"),
+    ("tom", r"^[lmh]t|tom"),
+    ("perc", r"."),
+)
+# Its authors' names of drums, with the microphones kick, front, overhead, window and snare.
+GOGODZE = {
+    "kick": ("ks",),
+    "snare": ("sc", "se", "ss"),
+    "hat": ("hc", "hh", "ht"),
+    "open": ("ho", "hl"),
+    "tom": ("th", "tm", "tl"),
+}
+GOGODZE_MICROPHONES = ("front", "oh", "wndw", "kick", "snare")
 GM_KITS = (0, 8, 16, 24, 25, 32, 40)
 GM_KEYS = {
     "kick": (36, 35),
@@ -164,6 +185,35 @@ def muldjord_kit(folder: Path) -> dict[str, list[list[tuple[np.ndarray, ...]]]]:
     return kit
 
 
+def gogodze_kit(folder: Path) -> dict[str, list[list[list[np.ndarray]]]]:
+    """Per voice and drum, hits from soft to loud as recordings of all microphones."""
+
+    def read(path: Path) -> np.ndarray:
+        return soundfile.read(path, dtype="float32", frames=int(2.0 * RATE_HZ))[0]
+
+    def hit(name: str) -> list[np.ndarray]:
+        return [read(folder / f"{mic}_mic" / name) for mic in GOGODZE_MICROPHONES]
+
+    def drum(code: str) -> list[list[np.ndarray]]:
+        names = sorted(path.name for path in (folder / "front_mic").glob(f"{code}_vl*_rr1.wav"))
+        return [hit(name) for name in names]
+
+    return {voice: [drum(code) for code in codes] for voice, codes in GOGODZE.items()}
+
+
+def voice_of(name: str) -> str:
+    return next(voice for voice, pattern in MACHINES if re.search(pattern, name, re.I))
+
+
+def rumpf_names(folder: Path) -> dict[Path, str]:
+    """The files of a Hydrogen kit and the instruments they belong to."""
+    named = {}
+    for instrument in ElementTree.parse(folder / "drumkit.xml").iter("instrument"):
+        for file in instrument.iter("filename"):
+            named[folder / file.text] = instrument.findtext("name")
+    return named
+
+
 class Drums:
     def __init__(self, sources: Path, font: SoundFont):
         self.font = font
@@ -174,6 +224,18 @@ class Drums:
             return [path for path in sonic_pi if re.match(pattern, path.name)]
 
         self.machine = {v: samples.read_all(matching(p), 3.0) for v, p in SONIC_PI.items()}
+        hydrogen = sources / "hydrogen-drumkits/usr/share/hydrogen/data/drumkits"
+        named = {path: path.parent.name for path in (sources / "uzu-drumkit").rglob("*.wav")}
+        for folder in ("synthesizer-percussion", "pearl-master"):
+            named |= {p: p.stem for p in (sources / folder).rglob("*") if p.suffix in SOUNDS}
+        named |= {p: p.stem.split("__")[-1] for p in (hydrogen / "Audiophob").glob("*.wav")}
+        named |= rumpf_names(hydrogen / "rumpf_kit_z01_h2")
+        named |= {p: "snare" for p in (sources / "frankensnare").rglob("*.flac")}
+        for path, name in sorted(named.items()):
+            sound = samples.read(path, 3.0) if path.exists() else None
+            if sound is not None:
+                self.machine[voice_of(name)].append(sound)
+        self.gogodze = gogodze_kit(sources / "gogodze-phu-2/Samples")
         self.loops = samples.read_all(matching(LOOPS), 8.0)
         berklee = sorted((sources / "berklee/berklee").glob("*.mp3"))
         wanted = [p for p in berklee if re.search(BERKLEE_PERCUSSION, p.name, re.I)]
@@ -233,6 +295,29 @@ class Drums:
         return hit
 
     def acoustic(self, rng: Rng) -> Kit:
+        return self.rock(rng) if chance(rng, 0.55) else self.old(rng)
+
+    def old(self, rng: Rng) -> Kit:
+        """A small old kit in a room, each microphone at its own level and place."""
+        levels = rng.uniform(0.0, 1.0, len(GOGODZE_MICROPHONES)) ** 2
+        places = [stereo(np.ones(1), rng.uniform(-0.7, 0.7)) for _ in levels]
+        cymbals = self.rock(rng)
+
+        def hit(voice: str, velocity: float) -> np.ndarray:
+            if voice not in self.gogodze:
+                return cymbals(voice, velocity)
+            drums = self.gogodze[voice]
+            hits = drums[rng.integers(len(drums))]
+            heard = hits[min(int(velocity * len(hits)), len(hits) - 1)]
+            length = max(len(x) for x in heard)
+            mix = np.zeros((length, 2))
+            for x, level, place in zip(heard, levels, places):
+                mix[: len(x)] += x[:, None] * place * level
+            return 2.0 * mix
+
+        return hit
+
+    def rock(self, rng: Rng) -> Kit:
         over, room, near = rng.uniform(0.4, 1.0), rng.uniform(0.0, 0.8), rng.uniform(0.2, 1.5)
 
         def hit(voice: str, velocity: float) -> np.ndarray:
@@ -290,6 +375,9 @@ def resampled(sound: np.ndarray, ratio: float) -> np.ndarray:
 def hits(score: Score, rng: Rng) -> list[tuple[float, str, float]]:
     """A drum part as (start in seconds, voice, velocity 0..1): two patterns of a bar, with fills,
     crashes and now and then a bar of rest."""
+    written = score.written_hits()
+    if written is not None:
+        return written
 
     def bar() -> dict[str, np.ndarray]:
         kick = np.zeros(16)

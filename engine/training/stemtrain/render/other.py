@@ -17,6 +17,14 @@ ORGAN_STOPS = ("all_all_all", "clarinet", "flutes", "trompette", "violin", "trem
 BERKLEE_TONES = (
     r"synth|guitar|pad|piano|string|violin|theremin_\d|organ|sitar|arp|bell|brass|kalimba|FM"
 )
+KEYBOARDS = (
+    "splendid-piano/Samples",
+    "e-pianos/CP80/Samples",
+    "e-pianos/Pianet T/Samples",
+    "synth-strings-1/samples",
+    "synth-brass-1/samples",
+    "new-age/samples",
+)
 VOICES = r"voc|vox|voice|choir"
 SONIC_PI_TONES = r"ambi_(?!choir)|guit_|elec_b|elec_p|loop_electric|loop_drone|loop_garzul"
 
@@ -24,7 +32,14 @@ SONIC_PI_TONES = r"ambi_(?!choir)|guit_|elec_b|elec_p|loop_electric|loop_drone|l
 class Other:
     def __init__(self, sources: Path, font: SoundFont, rng: Rng):
         self.font = font
-        self.guitar = samples.bank((sources / "emilyguitar/notes").glob("*.wav"), rng, 80)
+        shiny = (sources / "shinyguitar/Samples/electric").glob("*_vl*.wav")
+        self.guitars = [
+            samples.bank((sources / "emilyguitar/notes").glob("*.wav"), rng, 80),
+            samples.bank(shiny, rng, 80),
+        ]
+        self.keyboards = [
+            samples.bank((sources / folder).glob("*.[wf]*"), rng, 50) for folder in KEYBOARDS
+        ]
         self.sax = samples.bank((sources / "weresax/Samples").rglob("*.wav"), rng, 80)
         self.bowed = samples.bank((sources / "meatbass/Samples/arco").glob("*.wav"), rng, 40)
         organ = sources / "caveman-cosmonaut/Samples"
@@ -54,9 +69,12 @@ class Other:
         notes = part(score, rng, style, low, low + int(rng.integers(12, 22)))
         pan = rng.uniform(-0.8, 0.8) if chance(rng, 0.6) else 0.0
         kind = rng.random()
-        if kind < 0.38:
+        if kind < 0.28:
             mix = stereo(self.general_midi(notes, rng, score.seconds), pan)
-        elif kind < 0.52:
+        elif kind < 0.38:
+            keyboard = self.keyboards[rng.integers(len(self.keyboards))]
+            mix = stereo(samples.play(notes, keyboard, rng, score.seconds), pan)
+        elif kind < 0.54:
             mix = self.electric_guitar(score, rng)
         elif kind < 0.60:
             lead = part(score, rng, "lead", 50, 74)
@@ -90,13 +108,14 @@ class Other:
         else:
             style = str(rng.choice(["chords", "lead", "arpeggio"]))
             notes = part(score, rng, style, low, low + 17)
-        take = samples.play(notes, self.guitar, rng, score.seconds, 0.02)
+        guitar = self.guitars[rng.integers(len(self.guitars))]
+        take = samples.play(notes, guitar, rng, score.seconds, 0.02)
         if not chance(rng, 0.65):
             return take
         left = amplifier(take, rng)
         if not chance(rng, 0.5):
             return left
-        right = amplifier(samples.play(notes, self.guitar, rng, score.seconds, 0.04), rng)
+        right = amplifier(samples.play(notes, guitar, rng, score.seconds, 0.04), rng)
         late = int(rng.uniform(0.005, 0.02) * RATE_HZ)
         return np.stack([left[:, 0], np.roll(right[:, 1], late)], 1)
 

@@ -1,9 +1,11 @@
-"""Pools of the recorded songs among the sources.
+"""Pools of what was recorded.
 
     python -m stemtrain.render.real WORK
 
-writes WORK/pools/<song>/{drums,bass,other,vocals}.npy, int16 [samples, 2], aligned and at the level of
-the files; a class the song lacks has no file. Hydrogen is not written: it validates.
+writes WORK/pools/<song>/{drums,bass,other,vocals}.npy of recorded songs, int16 [samples, 2], aligned and
+at the level of the files; a class the song lacks has no file. Hydrogen is not written: it validates.
+WORK/pools/real_singing and real_speech have voices alone, phrase after phrase, as they are and in rooms;
+real_bands has band.npy, whole songs without voices.
 """
 
 import argparse
@@ -13,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import SAMPLE_RATE_HZ, STEMS
+from ..config import SAMPLE_RATE_HZ
+from .dsp import RATE_HZ, Rng, normalise, space
+from .speakers import recorded
 
 SONGS = {"lithium": "2.Lithium", "potassium": "4.Potassium"}
 # By the names their author gave the files; the order decides.
@@ -23,6 +27,13 @@ CLASSES = (
     ("drums", r"\bHH\b|KICK|SNARE|CLAP|TOM|HAT|BEAT|DRUM|BREAK(?!DOWN)|CYMBAL|CRASH|PERC"),
 )
 SONG_CLASSES = {("potassium", "MINILOGUE SYNTH"): "bass", ("lithium", "CRUSH BREAK"): "other"}
+
+
+# Whole songs without voices, but for some by their names.
+BANDS = ("cc0-beats", "clue-cards", "free-music", "openhv")
+SUNG = "Vocaloid"
+SOUNDS = (".mp3", ".ogg", ".flac")
+SPEECH_FILES = 25
 
 
 def class_of(song: str, name: str) -> str:
@@ -53,37 +64,71 @@ def decode(path: Path) -> np.ndarray:
     return np.frombuffer(pcm, np.int16).reshape(-1, 2)
 
 
+def loud(audio: np.ndarray) -> np.ndarray:
+    """[samples, 2] at the level that rendered stems have, without silence at its ends."""
+    level = np.abs(audio).max(1)
+    sounding = np.flatnonzero(level > 0.01 * level.max())
+    return normalise(audio[sounding[0] : sounding[-1] + 1]) if len(sounding) else normalise(audio)
+
+
+def voices(paths: list[Path], rng: Rng, rooms: tuple[bool, ...]) -> np.ndarray:
+    """Phrases in random order with pauses between, once for each of `rooms`: in one, or as it is."""
+    parts = []
+    for room in rooms:
+        for index in rng.permutation(len(paths)):
+            audio = decode(paths[index]).astype(np.float32) / 32_768.0
+            if room:
+                tail = np.zeros((RATE_HZ, 2), np.float32)
+                audio = space(np.concatenate([audio, tail]), rng, 0.1, 2.0)
+            parts += [loud(audio), np.zeros((int(rng.uniform(0.05, 0.6) * RATE_HZ), 2), np.int16)]
+    return np.concatenate(parts)
+
+
+def write(target: Path, stems: dict[str, np.ndarray]) -> None:
+    unfinished = target.with_name(f".{target.name}")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    for stem, audio in stems.items():
+        np.save(unfinished / f"{stem}.npy", audio)
+    unfinished.rename(target)
+
+
+def song(work: Path, name: str, folder: str) -> dict[str, np.ndarray]:
+    sums: dict[str, np.ndarray] = {}
+    for part, path in files_of(work, folder).items():
+        audio = decode(path).astype(np.float32)
+        stem = class_of(name, part)
+        print(f"{name}: {part} ({path.parts[-4]}) is {stem}, {len(audio) / SAMPLE_RATE_HZ:.0f} s")
+        total = sums.setdefault(stem, np.zeros((0, 2), np.float32))
+        if len(total) < len(audio):
+            total = np.pad(total, ((0, len(audio) - len(total)), (0, 0)))
+        total[: len(audio)] += audio
+        sums[stem] = total
+    length = max(len(total) for total in sums.values())
+    # The stems are raw exports: louder than full scale together, so one gain for all.
+    gain = min(1.0, 32_767.0 / max(np.abs(total).max() for total in sums.values()))
+    padded = {s: np.pad(x, ((0, length - len(x)), (0, 0))) for s, x in sums.items()}
+    return {stem: np.round(x * gain).astype(np.int16) for stem, x in padded.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     options = parser.parse_args()
-    for song, folder in SONGS.items():
-        target = options.work / "pools" / f"eif_{song}"
-        if target.exists():
-            continue
-        sums: dict[str, np.ndarray] = {}
-        for name, path in files_of(options.work, folder).items():
-            audio = decode(path).astype(np.float32)
-            stem = class_of(song, name)
-            print(
-                f"{song}: {name} ({path.parts[-4]}) is {stem}, {len(audio) / SAMPLE_RATE_HZ:.0f} s"
-            )
-            total = sums.setdefault(stem, np.zeros((0, 2), np.float32))
-            if len(total) < len(audio):
-                total = np.pad(total, ((0, len(audio) - len(total)), (0, 0)))
-            total[: len(audio)] += audio
-            sums[stem] = total
-        length = max(len(total) for total in sums.values())
-        unfinished = target.with_name(f".{target.name}")
-        unfinished.mkdir(parents=True, exist_ok=True)
-        for stem in STEMS:
-            if stem in sums:
-                padded = np.pad(sums[stem], ((0, length - len(sums[stem])), (0, 0)))
-                # The stems are raw exports: louder than full scale together, so one gain for all.
-                peak = max(np.abs(total).max() for total in sums.values())
-                scaled = padded * min(1.0, 32_767.0 / peak)
-                np.save(unfinished / f"{stem}.npy", np.round(scaled).astype(np.int16))
-        unfinished.rename(target)
+    pools, sources = options.work / "pools", options.work / "sources"
+    rng = np.random.default_rng(1)
+    for name, folder in SONGS.items():
+        if not (pools / f"eif_{name}").exists():
+            write(pools / f"eif_{name}", song(options.work, name, folder))
+    if not (pools / "real_singing").exists():
+        paths = sorted((sources / "producer-space").rglob("*.wav"))
+        write(pools / "real_singing", {"vocals": voices(paths, rng, (False, True))})
+    if not (pools / "real_speech").exists():
+        paths = [p for files, _ in recorded(sources).values() for p in files[:SPEECH_FILES]]
+        write(pools / "real_speech", {"vocals": voices(paths, rng, (True,))})
+    if not (pools / "real_bands").exists():
+        paths = [p for f in BANDS for p in sorted((sources / f).rglob("*")) if p.suffix in SOUNDS]
+        paths = [path for path in paths if not re.search(SUNG, path.name)]
+        write(pools / "real_bands", {"band": np.concatenate([decode(path) for path in paths])})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from .dsp import RATE_HZ, Rng, pan_gains
 from .score import Note
 
 SEMITONES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
-NOTE_NAME = re.compile(r"(?:^|_)([a-g])(b|s|#)?(-?\d)(?:_|\.|$)")
+NOTE_NAME = re.compile(r"(?:^|[_ -])([a-g])(b|s|#)?(-?\d)(?:[_ .-]|$)")
 
 Bank = dict[int, list[np.ndarray]]
 
@@ -75,9 +75,12 @@ def place(
     if length_secs is not None:
         count = min(count, int((length_secs + release_secs) * RATE_HZ))
     count = min(count, len(buffer) - start)
+    as_it_is = abs(ratio - 1.0) < 1e-4
+    if as_it_is:
+        count = min(count, len(sound))
     if count < 50:
         return
-    if abs(ratio - 1.0) < 1e-4:
+    if as_it_is:
         y = sound[:count].astype(float)
     else:
         at = np.arange(count) * ratio

@@ -66,6 +66,14 @@ class Score:
         steps = (0, 2, 4, 6) if self.sevenths else (0, 2, 4)
         return [self.scale_key(self.degree(bar) + step) for step in steps]
 
+    def written(self, rng: Rng, style: str) -> list[Note] | None:
+        """The notes of a part, where somebody wrote them."""
+        return None
+
+    def written_hits(self) -> list[tuple[float, str, float]] | None:
+        """The drums' part, where somebody wrote it: (start in seconds, voice, velocity 0..1)."""
+        return None
+
     def swung(self, sixteenth: int) -> float:
         """Seconds from the bar's start."""
         return (sixteenth + (self.swing if sixteenth % 2 else 0.0)) * self.beat_secs / 4.0
@@ -78,6 +86,15 @@ def into(key: int, low: int, high: int) -> int:
     while key > high:
         key -= 12
     return key
+
+
+def within(notes: list[Note], low: int, high: int) -> list[Note]:
+    """All notes moved by the same octaves, about the middle of [low, high]."""
+    if not notes:
+        return notes
+    middle = float(np.median([note.key for note in notes]))
+    up = 12 * round(((low + high) / 2 - middle) / 12)
+    return [note._replace(key=int(np.clip(note.key + up, 12, 115))) for note in notes]
 
 
 def rhythm(rng: Rng) -> list[tuple[float, float]]:
@@ -93,7 +110,10 @@ def rhythm(rng: Rng) -> list[tuple[float, float]]:
 
 
 def part(score: Score, rng: Rng, style: str, low: int, high: int) -> list[Note]:
-    """`style` is "bass", "pad", "chords", "arpeggio" or "lead"."""
+    """`style` is "bass", "pad", "chords", "arpeggio", "lead" or "voice"."""
+    written = score.written(rng, style)
+    if written is not None:
+        return within(written, low, high)
     rhythms = [rhythm(rng), rhythm(rng)]
     order = rng.integers(0, 5, 16)
     step = float(rng.choice([0.25, 0.5]))

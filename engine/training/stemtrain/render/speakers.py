@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pysinsy
 import pyworld
 import soundfile
 from scipy import signal
@@ -54,6 +53,15 @@ PICO = {
     "fr-FR": FRENCH,
     "it-IT": ITALIAN,
 }
+# Recorded speakers: their files, and the band they were recorded in.
+RECORDED = {
+    "kerstin": ("kerstin/verified/*.flac", 20_000.0),
+    "kathleen": ("kathleen/data/*.wav", 20_000.0),
+    "flemishguy": ("flemishguy/wavs/*.wav", 11_500.0),
+    "nathalie": ("nathalie/verified/*.flac", 20_000.0),
+}
+# One file each of voices that are not among the former.
+FEW = "nabucasa/*/*/*.mp3"
 FLITE = ("slt", "awb", "rms", "kal16")
 
 
@@ -87,7 +95,8 @@ def analyse(x: np.ndarray, band_hz: float) -> Phrase:
 
 
 def resampled(path: str) -> np.ndarray:
-    x, rate = soundfile.read(path)
+    x, rate = soundfile.read(path, always_2d=True)
+    x = x.mean(1)
     common = np.gcd(rate, RATE_HZ)
     return signal.resample_poly(x, RATE_HZ // common, rate // common)
 
@@ -144,6 +153,8 @@ def music_xml(rng: Rng) -> str:
 
 
 def sing_sinsy(rng: Rng, path: str) -> None:
+    import pysinsy  # needed for this voice only, and not everywhere to be had
+
     singer = pysinsy.Sinsy()
     singer.setLanguages("j", pysinsy.get_default_dic_dir())
     singer.loadVoices(pysinsy.get_default_htsvoice())
@@ -155,6 +166,23 @@ def sing_sinsy(rng: Rng, path: str) -> None:
     wave = np.asarray(wave)
     soundfile.write(path, wave / (np.abs(wave).max() + 1e-9) * 0.9, rate)
     singer.clearScore()
+
+
+def say_recorded(files: list[Path], rng: Rng, path: str) -> None:
+    """One of the files, 8 seconds of it at most."""
+    audio, rate = soundfile.read(files[rng.integers(len(files))])
+    soundfile.write(path, audio[: 8 * rate], rate)
+
+
+def recorded(sources: Path) -> dict[str, tuple[list[Path], float]]:
+    found = {
+        name: (sorted(sources.glob(pattern)), band_hz)
+        for name, (pattern, band_hz) in RECORDED.items()
+    }
+    for path in sorted(sources.glob(FEW)):
+        if path.parent.name not in found:
+            found[path.parent.name] = ([path], 20_000.0)
+    return found
 
 
 def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float]]:
@@ -175,6 +203,9 @@ def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float
             7_600.0,
         )
     found["sinsy"] = (sing_sinsy, 20_000.0)
+    for name, (files, band_hz) in recorded(sources).items():
+        speak = lambda rng, path, files=files: say_recorded(files, rng, path)  # noqa: E731
+        found[name] = (speak, band_hz)
     return found
 
 
@@ -184,6 +215,9 @@ def main() -> None:
     options = parser.parse_args()
     target = options.work / "speakers"
     target.mkdir(exist_ok=True)
+    recorded_once = {
+        n for n, (files, _) in recorded(options.work / "sources").items() if len(files) == 1
+    }
     with tempfile.TemporaryDirectory() as folder:
         wave = f"{folder}/phrase.wav"
         for seed, (name, (speak, band_hz)) in enumerate(speakers(options.work / "sources").items()):
@@ -191,7 +225,8 @@ def main() -> None:
                 continue
             rng = np.random.default_rng(seed)
             arrays = {}
-            for index in range(PHRASES):
+            few = name in recorded_once
+            for index in range(1 if few else PHRASES):
                 speak(rng, wave)
                 phrase = analyse(resampled(wave), band_hz)
                 for field, values in phrase._asdict().items():

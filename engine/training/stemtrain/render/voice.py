@@ -13,7 +13,8 @@ from .score import Score, part
 from .speakers import FRAME_SECS, Phrase
 
 FFT_SIZE = pyworld.get_cheaptrick_fft_size(RATE_HZ)
-LOW_VOICES = ("flite-awb", "flite-rms", "flite-kal16")
+# Median pitch of speech below which a voice sings low.
+LOW_VOICE_HZ = 165.0
 SUNG_NOTES = ("femalevoice_", "femalevoices_", "malevoice_", "malevoices_")
 
 
@@ -28,8 +29,10 @@ def load(path: Path) -> list[Phrase]:
 class Singer:
     """One voice for one song: a speaker with its own mouth, tilt, breath and vibrato."""
 
-    def __init__(self, phrases: list[Phrase], low_voice: bool, rng: Rng):
+    def __init__(self, phrases: list[Phrase], rng: Rng):
         self.phrases = phrases
+        pitch_hz = np.concatenate([phrase.pitch_hz for phrase in phrases])
+        low_voice = np.median(pitch_hz[pitch_hz > 0.0]) < LOW_VOICE_HZ
         self.mouth = rng.uniform(0.84, 1.2)
         self.tilt = rng.uniform(-0.5, 0.7)
         self.breath = rng.uniform(0.6, 1.5)
@@ -130,8 +133,8 @@ class Voices:
     def lead(self, score: Score, rng: Rng) -> np.ndarray:
         """Phrases of two to six beats with rests between, some doubled or in harmony."""
         name = str(rng.choice(sorted(self.speakers)))
-        singer = Singer(self.speakers[name], name in LOW_VOICES, rng)
-        notes = part(score, rng, "lead", singer.lowest_key, singer.lowest_key + 16)
+        singer = Singer(self.speakers[name], rng)
+        notes = part(score, rng, "voice", singer.lowest_key, singer.lowest_key + 16)
         keys = melody(notes, score.seconds)
         mix = np.zeros((int(score.seconds * RATE_HZ), 2))
         doubles = rng.uniform(0.0, 0.7) if chance(rng, 0.5) else 0.0
