@@ -66,6 +66,7 @@ impl Place {
     }
 }
 
+#[derive(Debug)]
 struct Run {
     status: i32,
     stdout: String,
