@@ -174,13 +174,24 @@ impl MainPc {
 
     /// Begins to separate.
     pub(crate) fn separate(&self, song: &Path, output: &Path, args: &[&str]) -> Job {
+        self.separate_by(1, song, output, args)
+    }
+
+    /// The same with so many threads of its own.
+    pub(crate) fn separate_by(
+        &self,
+        threads: usize,
+        song: &Path,
+        output: &Path,
+        args: &[&str],
+    ) -> Job {
         let mut command = self.stemhive();
         command
             .arg("separate")
             .arg(song)
             .arg("--output")
             .arg(output)
-            .args(["--json", "--threads", "1", "--overwrite"])
+            .args(["--json", "--overwrite", "--threads", &threads.to_string()])
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
