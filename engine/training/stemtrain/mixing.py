@@ -40,8 +40,6 @@ BAND = "band"
 SOUNDING = 1e-5
 LARGEST_SPEED = 2**0.3
 
-Songs = list["Pool"]
-
 
 class Pool:
     """One folder: audio by stem, and for each the half seconds in which it sounds."""
@@ -111,7 +109,7 @@ class Mixer:
         self.config = config
         self.rng = rng
         self.device = device
-        self.pools: Songs = []
+        self.pools: list[Pool] = []
         self.waiting: list[Spectra] = []
         self.reload()
         hz = torch.arange(config.bins, device=device) * config.sample_rate_hz / config.n_fft
@@ -135,7 +133,8 @@ class Mixer:
             for stem in (*STEMS, BAND)
         }
 
-    def dev(self, values: np.ndarray) -> torch.Tensor:
+    def on_device(self, values: np.ndarray) -> torch.Tensor:
+        """In single precision."""
         return torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
 
     def choose(self, stem: str) -> Pool:
@@ -146,7 +145,7 @@ class Mixer:
         take_real = real and (not made or self.rng.random() < REAL_SHARE[stem])
         return self.longer(real if take_real else made, stem)
 
-    def longer(self, pools: Songs, stem: str) -> Pool:
+    def longer(self, pools: list[Pool], stem: str) -> Pool:
         weights = np.array([len(pool.sounding[stem]) for pool in pools], float)
         return pools[self.rng.choice(len(pools), p=weights / weights.sum())]
 
@@ -185,19 +184,19 @@ class Mixer:
     def bend(self, x: torch.Tensor, stem: str) -> torch.Tensor:
         """Saturation, width, pan, sides, polarity."""
         rng, count = self.rng, len(x)
-        drive = self.dev(np.where(rng.random(count) < 0.12, rng.uniform(2, 8, count), 0.01))
-        drive = drive[:, None, None]
-        x = torch.tanh(x * drive) / drive
+        drive = self.on_device(rng.uniform(2.0, 8.0, count))[:, None, None]
+        driven = torch.from_numpy(rng.random(count) < 0.12).to(self.device)[:, None, None]
+        x = torch.where(driven, torch.tanh(x * drive) / drive, x)
         widths = (0.0, 0.3, 1.0) if stem == "bass" else (0.0, 0.5, 1.0, 1.0, 1.5)
         middle = x.mean(2, keepdim=True)
-        x = middle + (x - middle) * self.dev(rng.choice(widths, count))[:, None, None]
+        x = middle + (x - middle) * self.on_device(rng.choice(widths, count))[:, None, None]
         if stem in ("other", "vocals"):
             angle = np.where(rng.random(count) < 0.3, rng.uniform(-0.7, 0.7, count), 0.0)
             angle = (angle + 1.0) * np.pi / 4.0
-            x = x * self.dev(np.stack((np.cos(angle), np.sin(angle)), 1) * 2**0.5)[:, None]
+            x = x * self.on_device(np.stack((np.cos(angle), np.sin(angle)), 1) * 2**0.5)[:, None]
         swapped = torch.from_numpy(rng.random(count) < 0.5).to(self.device)[:, None, None]
         x = torch.where(swapped, x.flip(2), x)
-        return x * self.dev(rng.choice([-1.0, 1.0], count))[:, None, None]
+        return x * self.on_device(rng.choice([-1.0, 1.0], count))[:, None, None]
 
     def unrelated(self, count: int, samples: int) -> torch.Tensor:
         """Stems of different songs, [count, stems, samples, 2]."""
@@ -206,7 +205,7 @@ class Mixer:
             x = self.crops(stem, count, samples)
             second = np.flatnonzero(self.rng.random(count) < DOUBLING[stem])
             if len(second):
-                gain = self.dev(10 ** (self.rng.uniform(-12, 0, len(second)) / 20))
+                gain = self.on_device(10 ** (self.rng.uniform(-12, 0, len(second)) / 20))
                 more = self.crops(stem, len(second), samples) * gain[:, None, None]
                 x[torch.from_numpy(second).to(self.device)] += more
             stems.append(x)
@@ -215,8 +214,7 @@ class Mixer:
     def coherent(self, count: int, samples: int) -> torch.Tensor:
         """Moments of songs, [count, stems, samples, 2]."""
         rng = self.rng
-        songs = [p for p in self.pools if any(len(x) for s, x in p.sounding.items() if s != BAND)]
-        songs = [pool for pool in songs if len(pool.audio) > 1]
+        songs = [p for p in self.pools if len(p.audio) > 1 and any(map(len, p.sounding.values()))]
         real = [pool for pool in songs if pool.real]
         nothing = torch.zeros((0, 2), dtype=torch.int16, device=self.device)
         places = []
@@ -265,18 +263,20 @@ class Mixer:
         spread = np.where(np.arange(clips) < coherent, 6.0, 9.0)[:, None]
         level_db = np.array([BASE_DB[stem] for stem in STEMS]) + rng.uniform(-spread, 5.0, shape)
         level_db -= np.where(rng.random(shape) < 0.12, rng.uniform(4.0, 12.0, shape), 0.0)
-        curve_db = self.dev(level_db)[..., None].repeat(1, 1, self.config.bins)
+        curve_db = self.on_device(level_db)[..., None].repeat(1, 1, self.config.bins)
         bells = rng.integers(0, 4, shape)
         for bell in range(3):
             height = np.where(bell < bells, rng.uniform(-8.0, 8.0, shape), 0.0)
-            centre = self.dev(rng.uniform(5.5, 14.0, shape))[..., None]
-            width = self.dev(rng.uniform(0.4, 2.0, shape))[..., None]
+            centre = self.on_device(rng.uniform(5.5, 14.0, shape))[..., None]
+            width = self.on_device(rng.uniform(0.4, 2.0, shape))[..., None]
             distance = (self.octave - centre) / width
-            curve_db += self.dev(height)[..., None] * torch.exp(-0.5 * distance.square())
+            curve_db += self.on_device(height)[..., None] * torch.exp(-0.5 * distance.square())
         edge_hz = np.where(rng.random(clips) < 0.2, rng.uniform(9_000, 17_000, clips), 1e9)
-        edge = (self.hz / self.dev(edge_hz)[:, None]).pow(8).square().square().add(1.0).log10()
+        edge = (
+            (self.hz / self.on_device(edge_hz)[:, None]).pow(8).square().square().add(1.0).log10()
+        )
         curve_db -= 10.0 * edge[:, None]
-        return 10 ** (curve_db / 20.0) * self.dev(keep)[..., None]
+        return 10 ** (curve_db / 20.0) * self.on_device(keep)[..., None]
 
     def side_chain(self, drums_power: torch.Tensor) -> torch.Tensor:
         """The gain per frame that the bass drum leaves others, [clips, frames]; for most mixes 1."""
@@ -288,7 +288,7 @@ class Mixer:
             level[:, 1:] = torch.maximum(level[:, 1:], 0.6 * level[:, :-1])
         chosen = self.rng.random(clips) < SIDE_CHAIN_SHARE
         depth = np.where(chosen, self.rng.uniform(0.3, 0.95, clips), 0.0)
-        return 1.0 - self.dev(depth)[:, None] * (2.0 * level).clamp(max=1.0)
+        return 1.0 - self.on_device(depth)[:, None] * (2.0 * level).clamp(max=1.0)
 
     def glue(self, power: torch.Tensor) -> torch.Tensor:
         """The gain per frame of a bus compressor or limiter, [clips, frames]; the same for all stems,
@@ -297,7 +297,9 @@ class Mixer:
         reference = level.mean(1, keepdim=True)
         clips = len(power)
         amount = np.where(self.rng.random(clips) < 0.5, self.rng.uniform(0.1, 0.7, clips), 0.0)
-        return (torch.maximum(level, 0.2 * reference) / reference) ** -self.dev(amount)[:, None]
+        return (torch.maximum(level, 0.2 * reference) / reference) ** -self.on_device(amount)[
+            :, None
+        ]
 
     def scale(self, power: torch.Tensor) -> torch.Tensor:
         """Gain per frame to a random level, [clips, frames]: from -9 to -34 dBFS, the level of
@@ -309,7 +311,7 @@ class Mixer:
         )
         window_power = self.config.n_fft * 0.375
         rms = (power.mean((1, 2, 3)) / window_power).sqrt()
-        gain = self.dev(10 ** (level_db / 20)) / (rms + 1e-4)
+        gain = self.on_device(10 ** (level_db / 20)) / (rms + 1e-4)
         return gain[:, None] * self.glue(power)
 
     def batch(self, clips: int, samples: int) -> Batch:

@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from .config import SAMPLE_RATE_HZ
+from .mixing import REAL_PREFIXES
 from .render.pools import players
 
 LONGEST_SECS = 6.0
@@ -85,6 +86,7 @@ def packed_font(path: Path) -> dict[str, bytes]:
 
 
 def join_font(work: Path) -> None:
+    """Puts the soundfont together again; its samples have the number they had."""
     path = work / FONT
     parts = [path.with_name(f"{path.name}{end}") for end in (".head", ".ogg", ".tail")]
     head = parts[0].read_bytes()
@@ -104,7 +106,7 @@ def packed_arrays(path: Path) -> bytes:
 
 
 def contents(work: Path):
-    """(name, bytes) of everything, the smallest part of a pool a file."""
+    """(name, bytes) of everything; what rendering needs comes first."""
     for name, content in packed_font(work / FONT).items():
         yield name, content
     for path in sorted((work / "speakers").glob("*.npz")):
@@ -113,7 +115,8 @@ def contents(work: Path):
         yield str(path.relative_to(work)), path.read_bytes()
     for path in read_by_rendering(work):
         yield str(path.relative_to(work)), packed_sound(path)
-    for path in sorted((work / "pools").glob("[!.g]*/*.npy")):
+    pools = (p for p in (work / "pools").iterdir() if p.name.startswith(REAL_PREFIXES))
+    for path in sorted(file for pool in pools for file in pool.glob("*.npy")):
         audio = np.load(path, mmap_mode="r")
         content = vorbis(audio.astype(np.float32) / 32_768.0, SAMPLE_RATE_HZ)
         yield f"{path.relative_to(work)}.{len(audio)}.ogg", content

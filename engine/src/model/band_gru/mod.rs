@@ -29,8 +29,8 @@ use crate::{audio::Planar, error::Result};
 /// Changes whenever a single output sample may change.
 const VERSION: &str = "band_gru 4";
 
-/// Frames of a segment: 26.7 s, of which the first is there in half a second. Whole windows of the
-/// shipped network; what lies around them costs the less the longer they are.
+/// Frames of a segment: 26.7 s, the first of which is there in three quarters of a second on two cores.
+/// Whole windows of the shipped network; what lies around them costs the less the longer they are.
 const SEGMENT_HOPS: usize = 1152;
 
 /// A network of this kind as a separator.

@@ -185,15 +185,17 @@ def recorded(sources: Path) -> dict[str, tuple[list[Path], float]]:
     return found
 
 
-def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float]]:
-    """How each voice writes a phrase to a file, and the band it speaks in."""
-    found: dict[str, tuple[Callable[[Rng, str], None], float]] = {}
+def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float, int]]:
+    """How each voice writes a phrase to a file, the band in Hz it speaks in, and how many phrases are
+    taken of it."""
+    found: dict[str, tuple[Callable[[Rng, str], None], float, int]] = {}
     for voice in FLITE:
         found[f"flite-{voice}"] = (
             lambda rng, path, voice=voice: speak_flite(
                 sources, voice, sentence(ENGLISH, rng), path
             ),
             7_600.0,
+            PHRASES,
         )
     for language, words in PICO.items():
         found[f"pico-{language}"] = (
@@ -201,11 +203,12 @@ def speakers(sources: Path) -> dict[str, tuple[Callable[[Rng, str], None], float
                 sources, language, sentence(words, rng), path
             ),
             7_600.0,
+            PHRASES,
         )
-    found["sinsy"] = (sing_sinsy, 20_000.0)
+    found["sinsy"] = (sing_sinsy, 20_000.0, PHRASES)
     for name, (files, band_hz) in recorded(sources).items():
         speak = lambda rng, path, files=files: say_recorded(files, rng, path)  # noqa: E731
-        found[name] = (speak, band_hz)
+        found[name] = (speak, band_hz, min(PHRASES, len(files)))
     return found
 
 
@@ -215,18 +218,15 @@ def main() -> None:
     options = parser.parse_args()
     target = options.work / "speakers"
     target.mkdir(exist_ok=True)
-    recorded_once = {
-        n for n, (files, _) in recorded(options.work / "sources").items() if len(files) == 1
-    }
     with tempfile.TemporaryDirectory() as folder:
         wave = f"{folder}/phrase.wav"
-        for seed, (name, (speak, band_hz)) in enumerate(speakers(options.work / "sources").items()):
+        found = speakers(options.work / "sources")
+        for seed, (name, (speak, band_hz, phrases)) in enumerate(found.items()):
             if (target / f"{name}.npz").exists():
                 continue
             rng = np.random.default_rng(seed)
             arrays = {}
-            few = name in recorded_once
-            for index in range(1 if few else PHRASES):
+            for index in range(phrases):
                 speak(rng, wave)
                 phrase = analyse(resampled(wave), band_hz)
                 for field, values in phrase._asdict().items():
