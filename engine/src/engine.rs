@@ -170,6 +170,7 @@ impl Engine {
                 port: config.worker_port,
                 address: Ipv6Addr::UNSPECIFIED.into(),
                 announce: config.announce,
+                ask_again_after: remote::ASK_AGAIN_AFTER,
             }),
             hub: Mutex::default(),
             notices: notice.into_iter().collect(),

@@ -28,7 +28,7 @@ fn separator(segment: u64, stride: u64) -> Arc<dyn Separator> {
 fn chunks_come_out_the_same_whatever_the_network_does() {
     for lost in [0.0, 0.01, 0.05, 0.2] {
         let chaos =
-            Chaos { lost, duplicated: 0.05, corrupted: 0.02, delay_ms: (0, 3), black_hole: false };
+            Chaos { lost, duplicated: 0.05, corrupted: 0.02, delay_ms: (0, 3), ..Chaos::default() };
         all_chunks_come_out_the_same(4_000, chaos);
     }
 }
@@ -36,13 +36,8 @@ fn chunks_come_out_the_same_whatever_the_network_does() {
 #[test]
 fn chunks_come_out_the_same_on_long_ways_too() {
     // Packets overtake each other by far, beside all else; QUIC takes most of them for lost.
-    let chaos = Chaos {
-        duplicated: 0.05,
-        corrupted: 0.01,
-        delay_ms: (10, 200),
-        lost: 0.0,
-        black_hole: false,
-    };
+    let chaos =
+        Chaos { duplicated: 0.05, corrupted: 0.01, delay_ms: (10, 200), ..Chaos::default() };
     std::thread::scope(|scope| {
         for lost in [0.0, 0.01, 0.05] {
             scope.spawn(move || all_chunks_come_out_the_same(600, Chaos { lost, ..chaos }));
@@ -84,6 +79,20 @@ fn a_slow_link_is_packed_and_gives_the_same() {
     let sent: Vec<_> = seen.iter().map(|order| (order.encoding, order.pack_result)).collect();
     assert_eq!(sent.first(), Some(&(Encoding::Raw, false)), "the test piece is sent raw");
     assert_eq!(sent.last(), Some(&(Encoding::Packed, true)));
+}
+
+#[test]
+fn a_link_of_known_speed_is_measured_as_that_fast() {
+    let separator = separator(200_000, 190_000);
+    let bytes_per_sec = 4e6;
+    let chaos = Chaos { bytes_per_sec: Some(bytes_per_sec), ..Chaos::default() };
+    let (main, worker, _relay) = apart(&separator, Arc::clone(&separator), chaos);
+    let work = work(separator.as_ref());
+    main.member(&worker, &work);
+    let speed = wait_for("its speed", || main.computer(&worker)?.link?.bytes_per_sec);
+    assert!(speed <= 1.05 * bytes_per_sec, "{speed}");
+    // A busy machine may take longer, but not by much for long.
+    assert!(speed > 0.05 * bytes_per_sec, "{speed}");
 }
 
 #[test]

@@ -235,6 +235,50 @@ fn a_model_that_is_not_there_is_refused_by_name() {
     });
 }
 
+/// A main PC and a worker whose disk is full; it is asked again after `time`.
+fn with_a_full_worker(time: Duration) -> (Main, Worker, Work) {
+    let separator = test_separator();
+    let mut worker = Worker::new("Spare", Shop::new(vec![Arc::clone(&separator)]));
+    worker.shop.is_full.store(true, Ordering::SeqCst);
+    let mut main = Main::with(vec![Arc::clone(&separator)], &[]);
+    main.close();
+    main.ask_again_after = time;
+    main.pair(&worker);
+    main.open();
+    worker.pair(&main);
+    worker.start();
+    let work = work(separator.as_ref());
+    let why = "Its disk is full".to_owned();
+    main.wait_standing(&worker, &work, |standing| {
+        *standing == Standing::Refused { why: why.clone() }
+    });
+    (main, worker, work)
+}
+
+#[test]
+fn who_refused_is_asked_again_until_it_can() {
+    let (main, worker, work) = with_a_full_worker(Duration::from_millis(20));
+    let orders = || worker.shop.orders.lock().unwrap().len();
+    wait_until("it to be asked again", || main.present(&worker, &work).is_some() && orders() > 2);
+    worker.shop.is_full.store(false, Ordering::SeqCst);
+    let member = main.member(&worker, &work);
+    let desk = Desk::new(test_separator(), 2, 3_000);
+    assert_eq!(stored(desk.compute(&*member, 0, &[0, 1])), desk.local(0, &[0, 1]));
+}
+
+#[test]
+fn who_refused_is_not_asked_sooner_unless_it_comes_anew() {
+    let (main, mut worker, work) = with_a_full_worker(Duration::from_secs(3_600));
+    worker.shop.is_full.store(false, Ordering::SeqCst);
+    for _ in 0..1_000 {
+        assert!(main.present(&worker, &work).unwrap().member.is_none());
+    }
+    worker.stop();
+    worker.start();
+    main.member(&worker, &work);
+    assert_eq!(worker.shop.orders.lock().unwrap().len(), 2);
+}
+
 #[test]
 fn a_pause_gives_back_what_runs_and_is_shown() {
     let rig = Gated::new();

@@ -9,7 +9,7 @@ mod roll;
 mod session;
 mod shared;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{runtime::Runtime, time::timeout};
 
@@ -26,6 +26,9 @@ use crate::{
     song::Wake,
 };
 
+/// After a worker refused: by then its owner may have made room on the disk, or allowed the model.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// How a main PC listens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HubConfig {
@@ -39,6 +42,8 @@ pub struct HubConfig {
     pub address: IpAddr,
     /// Whether to announce this computer by mDNS.
     pub announce: bool,
+    /// When a worker that refused is asked again; [`ASK_AGAIN_AFTER`] unless tests say otherwise.
+    pub ask_again_after: Duration,
 }
 
 /// Which of the paired computers a job may use.

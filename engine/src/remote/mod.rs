@@ -23,7 +23,7 @@ pub use self::{
         Workshop,
     },
     discovery::{Announcement, Found, Search, own_addresses},
-    hub::{Chosen, Hub, HubConfig},
+    hub::{ASK_AGAIN_AFTER, Chosen, Hub, HubConfig},
     identity::{Identity, computer_name},
     pairing::{TICKET_LIFE, join_by_code, join_by_ticket, resolve},
     peers::{MAX_PEERS, Passed, Peer, Peers, Setup},

@@ -20,6 +20,9 @@ use engine::model::Separator;
 
 use super::remote_rig::{Main, Shop, Worker};
 
+/// What a narrow link's buffer holds.
+const LONGEST_QUEUE: Duration = Duration::from_millis(100);
+
 /// What happens to packets, as shares 0.0..=1.0.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Chaos {
@@ -30,6 +33,8 @@ pub struct Chaos {
     pub black_hole: bool,
     /// Least and most time on the way, one way.
     pub delay_ms: (u64, u64),
+    /// What each way carries; more waits for its turn, and what would wait for long is lost.
+    pub bytes_per_sec: Option<f64>,
 }
 
 /// Relays between one worker at a time and a main PC until it is dropped.
@@ -57,6 +62,7 @@ impl Relay {
             random: seed,
             count: 0,
             on_the_way: BinaryHeap::new(),
+            free_at: [Instant::now(); 2],
         };
         let thread = std::thread::spawn({
             let (chaos, stop) = (Arc::clone(&chaos), Arc::clone(&stop));
@@ -88,6 +94,8 @@ struct Pump {
     random: u64,
     count: u64,
     on_the_way: BinaryHeap<Packet>,
+    /// When each way, to the worker and to the main PC, has carried all it was given.
+    free_at: [Instant; 2],
 }
 
 impl Pump {
@@ -131,12 +139,26 @@ impl Pump {
         }
         let copies = if dice[3] < chaos.duplicated { 2 } else { 1 };
         for _ in 0..copies {
+            let Some(carried) = self.carry(chaos, to_main, packet.len()) else { return };
             let (least, most) = chaos.delay_ms;
             let delay = least as f64 + self.share() * (most - least) as f64;
-            let due = Instant::now() + Duration::from_secs_f64(delay / 1000.0);
+            let due = carried + Duration::from_secs_f64(delay / 1000.0);
             self.count += 1;
             self.on_the_way.push(Reverse((due, self.count, to_main, packet.clone())));
         }
+    }
+
+    /// When a packet has left the link's narrow place.
+    fn carry(&mut self, chaos: Chaos, to_main: bool, bytes: usize) -> Option<Instant> {
+        let now = Instant::now();
+        let Some(bytes_per_sec) = chaos.bytes_per_sec else { return Some(now) };
+        let free_at = &mut self.free_at[usize::from(to_main)];
+        let starts = (*free_at).max(now);
+        if starts - now > LONGEST_QUEUE {
+            return None;
+        }
+        *free_at = starts + Duration::from_secs_f64(bytes as f64 / bytes_per_sec);
+        Some(*free_at)
     }
 
     fn send_due(&mut self) -> bool {

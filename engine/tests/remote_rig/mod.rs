@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,8 +22,8 @@ use engine::{
     plan::Plan,
     protocol::{BlobRef, ChunkOrder, Hello, ModelOrder, Running, VERSION},
     remote::{
-        BlobSink, Chosen, ChunkNews, Client, ClientConfig, Computer, Hub, HubConfig, Identity,
-        MainState, Peers, Prepared, Workshop,
+        ASK_AGAIN_AFTER, BlobSink, Chosen, ChunkNews, Client, ClientConfig, Computer, Hub,
+        HubConfig, Identity, MainState, Peers, Prepared, Workshop,
     },
 };
 use tempfile::TempDir;
@@ -58,6 +58,7 @@ pub struct Main {
     /// The catalogue's models, as TOML.
     pub manifest: String,
     pub port: u16,
+    pub ask_again_after: Duration,
 }
 
 impl Main {
@@ -65,7 +66,8 @@ impl Main {
     pub fn with(models: Vec<Arc<dyn Separator>>, workers: &[&Worker]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let manifest = "model = []".to_owned();
-        let mut main = Self { dir, hub: None, models, manifest, port: 0 };
+        let mut main =
+            Self { dir, hub: None, models, manifest, port: 0, ask_again_after: ASK_AGAIN_AFTER };
         for worker in workers {
             main.pair(worker);
         }
@@ -94,6 +96,7 @@ impl Main {
             port: self.port,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             announce: false,
+            ask_again_after: self.ask_again_after,
         };
         let manifest = Manifest::parse(&self.manifest).unwrap();
         let catalogue = Catalogue::new(self.dir.path(), manifest, Network::default(), Vec::new());
@@ -227,6 +230,8 @@ pub struct Shop {
     pub slots: u16,
     /// Where files go; without it none are wanted.
     pub files_dir: Option<PathBuf>,
+    /// There is no room for any model.
+    pub is_full: AtomicBool,
     pub orders: Mutex<Vec<ModelOrder>>,
     /// How much was there already when a file was asked for.
     pub resumed_at: Mutex<Vec<u64>>,
@@ -255,6 +260,7 @@ impl Shop {
             tamper: Arc::new(|bytes| bytes),
             slots: 1,
             files_dir: None,
+            is_full: AtomicBool::default(),
             orders: Mutex::default(),
             resumed_at: Mutex::default(),
             computing: Arc::default(),
@@ -291,6 +297,9 @@ impl Workshop for Shop {
 
     fn prepare(&self, order: &ModelOrder) -> Prepared {
         self.orders.lock().unwrap().push(order.clone());
+        if self.is_full.load(Ordering::SeqCst) {
+            return Prepared::Refused { why: "Its disk is full".into() };
+        }
         if let Some(dir) = &self.files_dir {
             let lacks = |blob: &&BlobRef| !Self::path(dir, blob).exists();
             let lacking: Vec<_> = order.files.iter().filter(lacks).copied().collect();

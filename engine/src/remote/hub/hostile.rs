@@ -95,6 +95,7 @@ impl Rig {
             port: 0,
             address: Ipv4Addr::LOCALHOST.into(),
             announce: false,
+            ask_again_after: super::ASK_AGAIN_AFTER,
         };
         let pool = Arc::new(Pool::new(Some(1), DEFAULT_MEMORY_BYTES).unwrap());
         let manifest = Manifest::parse("model = []").unwrap();

@@ -34,9 +34,6 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a test piece gets on.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// After a worker refused: by then its owner may have made room on the disk, or allowed the model.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-
 /// What a worker gets ready for: the model's hash and the stems.
 pub(super) type WorkKey = ([u8; 32], Arc<[usize]>);
 
@@ -70,14 +67,10 @@ impl Candidate {
         self.asked().next.take_if(|next| *next <= now).is_some()
     }
 
-    fn stands(&self, standing: Standing, now: Instant) {
-        let is_refusal = matches!(standing, Standing::Refused { .. });
-        let next = is_refusal.then(|| now + ASK_AGAIN_AFTER);
-        *self.asked() = Asked { standing, member: None, next };
-    }
-
     fn set(&self, shared: &Shared, standing: Standing) {
-        self.stands(standing, Instant::now());
+        let is_refusal = matches!(standing, Standing::Refused { .. });
+        let next = is_refusal.then(|| Instant::now() + shared.config().ask_again_after);
+        *self.asked() = Asked { standing, member: None, next };
         shared.changed();
     }
 
@@ -322,33 +315,5 @@ async fn until_stuck(session: &Session, work: &Work, signal: &Signal, started: &
     let mut patience = canary::Patience::new(&work.model, session.about.cores, Instant::now());
     while !patience.is_over(Instant::now(), started.load(Relaxed), signal.done()) {
         sleep(LOOK_EVERY).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_refused_is_asked_again_after_a_while() {
-        let began = Instant::now();
-        let candidate = Candidate::new(began);
-        assert!(candidate.is_to_be_asked(began));
-        assert!(!candidate.is_to_be_asked(began), "one asks at a time");
-        candidate.stands(Standing::GettingModel(0.5), began);
-        assert!(!candidate.is_to_be_asked(began + 2 * ASK_AGAIN_AFTER), "it is at it");
-
-        let refused = Standing::Refused { why: "The disk is full".to_owned() };
-        candidate.stands(refused.clone(), began);
-        assert!(!candidate.is_to_be_asked(began + ASK_AGAIN_AFTER / 2));
-        let later = began + ASK_AGAIN_AFTER;
-        assert!(candidate.is_to_be_asked(later));
-        assert_eq!(candidate.state().0, refused, "until it answers it stands as it did");
-        candidate.stands(refused, later);
-        assert!(!candidate.is_to_be_asked(later + ASK_AGAIN_AFTER / 2));
-        assert!(candidate.is_to_be_asked(later + ASK_AGAIN_AFTER));
-
-        candidate.stands(Standing::Differs, later);
-        assert!(!candidate.is_to_be_asked(later + 2 * ASK_AGAIN_AFTER), "that will not change");
     }
 }
