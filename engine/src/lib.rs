@@ -21,6 +21,7 @@ pub mod job;
 pub mod local;
 pub mod mix;
 pub mod model;
+mod parallel;
 pub mod plan;
 pub mod playback;
 pub mod protocol;

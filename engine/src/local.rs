@@ -1,13 +1,17 @@
-//! This computer as one worker: a rayon pool of our own that computes chunks, and the queue of
-//! jobs that want it.
+//! This computer as one worker: threads that compute chunks, a rayon pool that they share the work inside
+//! a chunk with, and the queue of jobs that want them.
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use crossbeam_channel::{Receiver, Sender};
+use rayon::ThreadPool;
 
 use crate::{
     crew::{ChunkTask, Ending, Signal},
@@ -16,7 +20,10 @@ use crate::{
         ModelInfo,
         nn::{Kernels, product_flop_per_sec},
     },
+    parallel,
 };
+
+type Work = Box<dyn FnOnce() + Send>;
 
 /// Multiplications and additions that the core which model costs are counted in does in a second,
 /// in matrix products alone: 80 % of it is left in a whole network.
@@ -25,32 +32,44 @@ const FLOP_PER_CORE_SEC: f64 = 100e9;
 /// Working memory that chunks computed at the same time may take together, unless told otherwise.
 pub const DEFAULT_MEMORY_BYTES: u64 = 384 << 20;
 
-/// The threads that separate. Chunks run side by side as memory allows; a separator that splits
-/// its work by rayon finds itself inside this pool and uses the threads left over.
+/// The threads that separate. Chunks run side by side as memory allows, each on a thread of its own; a
+/// separator that splits its work hands it to threads that all chunks share.
 #[derive(Debug)]
 pub struct Pool {
-    rayon: rayon::ThreadPool,
+    rayon: Arc<ThreadPool>,
+    /// For the threads of chunks. Not bounded: who hands them out keeps to [`Self::slots`].
+    chunks: Sender<Work>,
     memory_bytes: u64,
     queue: Mutex<VecDeque<Waiting>>,
     next_turn: AtomicU64,
 }
 
 impl Pool {
-    /// A pool of `threads` threads named "separate-N" (`None`: [`Self::default_threads`]) whose
-    /// chunks together stay within `memory_bytes`, if one alone does.
+    /// A pool of `threads` threads (`None`: [`Self::default_threads`]), "chunk-N", which wait while what
+    /// they split is done by as many others, "separate-N". Chunks together stay within
+    /// `memory_bytes`, if one alone does.
     ///
     /// # Errors
     /// When the system gives no threads.
     pub fn new(threads: Option<usize>, memory_bytes: u64) -> Result<Self> {
+        let failed = || Error::new(ErrorKind::Internal, "Cannot start the threads that separate");
+        let threads = threads.unwrap_or_else(Self::default_threads).max(1);
         let rayon = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.unwrap_or_else(Self::default_threads).max(1))
+            .num_threads(threads)
             .thread_name(|n| format!("separate-{n}"))
             .build()
-            .map_err(|e| {
-                Error::new(ErrorKind::Internal, "Cannot start the threads that separate")
-                    .caused_by(e)
-            })?;
-        Ok(Self { rayon, memory_bytes, queue: Mutex::default(), next_turn: AtomicU64::new(0) })
+            .map_err(|e| failed().caused_by(e))?;
+        let rayon = Arc::new(rayon);
+        let (chunks, given) = crossbeam_channel::unbounded();
+        for n in 0..threads {
+            let (rayon, given) = (Arc::clone(&rayon), given.clone());
+            std::thread::Builder::new()
+                .name(format!("chunk-{n}"))
+                .spawn(move || do_all(rayon, &given))
+                .map_err(|e| failed().caused_by(e))?;
+        }
+        let (queue, next_turn) = Default::default();
+        Ok(Self { rayon, chunks, memory_bytes, queue, next_turn })
     }
 
     /// All processors, less one for window and sound where there are more than two.
@@ -97,9 +116,10 @@ impl Pool {
         });
     }
 
-    /// Does `work` on a thread of the pool, and its rayon work on all of them.
+    /// Does `work` on a thread of the pool, what it splits on all of them.
     pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        self.rayon.spawn(work);
+        // The threads are there for as long as the pool is.
+        let _ = self.chunks.send(Box::new(work));
     }
 
     /// Waits in line for the pool: one job at a time has it, so that two do not share memory and
@@ -112,6 +132,16 @@ impl Pool {
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does what is given, until nobody can give more.
+fn do_all(rayon: Arc<ThreadPool>, given: &Receiver<Work>) {
+    parallel::use_pool(rayon);
+    for work in given {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("what follows a chunk broke off");
+        }
     }
 }
 
@@ -147,5 +177,51 @@ impl Drop for Turn {
         if let Some(first) = queue.front() {
             (first.called)();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::parallel::across;
+
+    #[test]
+    fn a_chunk_never_waits_for_one_that_came_later() {
+        let pool = Arc::new(Pool::new(Some(2), DEFAULT_MEMORY_BYTES).unwrap());
+        let (told_first, first) = bounded(1);
+        let (told_second, second) = bounded(1);
+        let (pool_of_first, first_of_second) = (Arc::clone(&pool), first.clone());
+        pool.spawn(move || {
+            let sections = |count: u32| {
+                for _ in 0..count {
+                    across(|| rayon::broadcast(|_| std::hint::black_box(0)));
+                }
+            };
+            sections(100);
+            // Is not done before the first one is.
+            pool_of_first.spawn(move || {
+                let _ = told_second.send(first_of_second.recv().is_ok());
+            });
+            sections(10_000);
+            let _ = told_first.send(());
+        });
+        drop(first);
+        assert!(second.recv_timeout(std::time::Duration::from_secs(120)).unwrap());
+    }
+
+    #[test]
+    fn all_threads_share_what_one_chunk_splits() {
+        let pool = Pool::new(Some(3), DEFAULT_MEMORY_BYTES).unwrap();
+        let (tell, told) = bounded(1);
+        pool.spawn(move || {
+            let name =
+                |_: rayon::BroadcastContext<'_>| std::thread::current().name().map(str::to_owned);
+            let _ = tell.send(across(|| rayon::broadcast(name)));
+        });
+        let mut names: Vec<_> = told.recv().unwrap().into_iter().flatten().collect();
+        names.sort();
+        assert_eq!(names, ["separate-0", "separate-1", "separate-2"]);
     }
 }

@@ -24,7 +24,7 @@ use super::{
     nn::Kernels,
     steps::Steps,
 };
-use crate::{audio::Planar, error::Result};
+use crate::{audio::Planar, error::Result, parallel::across};
 
 /// Changes whenever a single output sample may change.
 const VERSION: &str = "band_gru 4";
@@ -117,14 +117,15 @@ impl Separator for BandGru {
         let seen = around.here(self.network.reach(wanted.clone()));
         let steps = self.network.steps(&seen, &wanted) + self.spectrum.steps(&seen, &samples);
         let steps = Steps::new(progress, steps);
-        let mut analysis = self.spectrum.analyse(&around, &seen, &steps)?;
+        let mut analysis = across(|| self.spectrum.analyse(&around, &seen, &steps))?;
         let powers = std::mem::take(&mut analysis.powers);
         let masks = self.network.forward(powers, &seen, &wanted, &steps)?;
         let classes = [Stem::Drums, Stem::Bass, Stem::Vocals].map(place);
         let start = input.start_frame as i64;
         let segment = start..start + samples.len() as i64;
-        let stems =
-            self.spectrum.synthesise(&around, &analysis, &masks, classes, segment, &steps)?;
+        let stems = across(|| {
+            self.spectrum.synthesise(&around, &analysis, &masks, classes, segment, &steps)
+        })?;
         Ok(finish(stems, input, samples))
     }
 

@@ -18,6 +18,7 @@ use crate::{
         steps::Steps,
         weights::Weights,
     },
+    parallel::across,
 };
 
 /// Frames of a piece. Whatever does not look over time is computed piece by piece, for a piece's
@@ -130,24 +131,26 @@ impl Network {
         wanted: &Range<usize>,
         steps: &Steps<'_>,
     ) -> Result<Vec<f32>> {
-        let mut x = self.split(powers, steps)?;
+        let mut x = across(|| self.split(powers, steps))?;
         let mut columns = seen.clone();
         for (n, block) in self.blocks.iter().enumerate() {
             let kept = self.entering(n + 1, seen, wanted);
-            x = self.over_time(n, &block.time, x, columns, &kept, steps)?;
+            x = across(|| self.over_time(n, &block.time, x, columns, &kept, steps))?;
             columns = kept;
-            x.par_chunks_mut(self.piece_len()).try_for_each_init(
-                Scratch::default,
-                |scratch, piece| match &block.bands {
-                    Bands::Gru(unit) => unit.add(self.kernels, piece, PIECE, scratch, steps),
-                    Bands::Mlp { gain, expand, reduce } => {
-                        self.over_bands(gain, expand, reduce, piece);
-                        steps.step(1)
-                    }
-                },
-            )?;
+            across(|| {
+                x.par_chunks_mut(self.piece_len()).try_for_each_init(
+                    Scratch::default,
+                    |scratch, piece| match &block.bands {
+                        Bands::Gru(unit) => unit.add(self.kernels, piece, PIECE, scratch, steps),
+                        Bands::Mlp { gain, expand, reduce } => {
+                            self.over_bands(gain, expand, reduce, piece);
+                            steps.step(1)
+                        }
+                    },
+                )
+            })?;
         }
-        self.masks(&x, steps)
+        across(|| self.masks(&x, steps))
     }
 
     /// Floats of a piece's features.

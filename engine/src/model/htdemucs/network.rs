@@ -19,6 +19,7 @@ use crate::{
         steps::Steps,
         weights::Weights,
     },
+    parallel::across,
 };
 
 /// Working memory of one task; every part is as large as its last user made it.
@@ -151,7 +152,7 @@ impl Network {
     ) -> Result<Vec<[Vec<f32>; 2]>> {
         let kernels = self.kernels;
         let steps = Steps::new(progress, 2 * self.config.depth * 2 + 5 * self.config.layers);
-        let (input, level) = self.spectrum.analyse(kernels, audio);
+        let (input, level) = across(|| self.spectrum.analyse(kernels, audio));
         let (input_t, level_t) = waveform(kernels, audio);
         watch("spectrogram", 0, &input);
         watch("waveform", 0, &input_t);
@@ -162,12 +163,13 @@ impl Network {
         {
             let x = skips_t.last().unwrap_or(&input_t);
             lengths.push(x.frames());
-            let x = encoder_t.line(kernels, x);
+            let x = across(|| encoder_t.line(kernels, x));
             watch("tencoder", index, &x);
             skips_t.push(x);
             steps.step(1)?;
             let embedding = if index == 0 { &self.embedding[..] } else { &[] };
-            let x = encoder.rows(kernels, skips.last().unwrap_or(&input), embedding);
+            let before = skips.last().unwrap_or(&input);
+            let x = across(|| encoder.rows(kernels, before, embedding));
             watch("encoder", index, &x);
             skips.push(x);
             steps.step(1)?;
@@ -182,23 +184,23 @@ impl Network {
             self.decoders.iter().zip(&self.time_decoders).enumerate()
         {
             if let (Some(skip), Some(length)) = (skips_t.pop(), lengths.pop()) {
-                xt = decoder_t.line(kernels, xt, skip, length);
+                xt = across(|| decoder_t.line(kernels, xt, skip, length));
                 watch("tdecoder", index, &xt);
                 steps.step(1)?;
             }
             if let Some(skip) = skips.pop() {
-                x = decoder.rows(kernels, x, skip);
+                x = across(|| decoder.rows(kernels, x, skip));
                 watch("decoder", index, &x);
                 steps.step(1)?;
             }
         }
-        let stems = wanted.par_iter().map(|&source| {
+        let stem = |&source: &usize| {
             let mut stem = [0, 1].map(|side| line_of(&xt, 2 * source + side, level_t));
             let [left, right] = &mut stem;
             self.spectrum.synthesise(&x, level, source, [left, right]);
             stem
-        });
-        Ok(stems.collect())
+        };
+        Ok(across(|| wanted.par_iter().map(stem).collect()))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         },
         weights::Weights,
     },
+    parallel::across,
 };
 
 /// `[rows][channels][frames]` and `[channels][frames']` to the same shapes.
@@ -94,31 +95,31 @@ impl Transformer {
         step: impl Fn() -> Result<()>,
     ) -> Result<(Map, Map)> {
         if let Some([into, _]) = &self.bottleneck {
-            x = product(kernels, &into.spectrogram, &x);
-            xt = product(kernels, &into.waveform, &xt);
+            x = across(|| product(kernels, &into.spectrogram, &x));
+            xt = across(|| product(kernels, &into.waveform, &xt));
         }
-        x = normalised(kernels, &self.norm_in.spectrogram, &x);
+        x = across(|| normalised(kernels, &self.norm_in.spectrogram, &x));
         position::add_rows(&mut x);
-        xt = normalised(kernels, &self.norm_in.waveform, &xt);
+        xt = across(|| normalised(kernels, &self.norm_in.waveform, &xt));
         position::add_line(&mut xt);
         watch("tokens", 0, &x);
         watch("tokens_t", 0, &xt);
         for (index, layer) in self.layers.iter().enumerate() {
             if index % 2 == 0 {
-                layer.spectrogram.run(kernels, &mut x, None);
-                layer.waveform.run(kernels, &mut xt, None);
+                across(|| layer.spectrogram.run(kernels, &mut x, None));
+                across(|| layer.waveform.run(kernels, &mut xt, None));
             } else {
                 let before = x.clone();
-                layer.spectrogram.run(kernels, &mut x, Some(&xt));
-                layer.waveform.run(kernels, &mut xt, Some(&before));
+                across(|| layer.spectrogram.run(kernels, &mut x, Some(&xt)));
+                across(|| layer.waveform.run(kernels, &mut xt, Some(&before)));
             }
             watch("layers", index, &x);
             watch("layers_t", index, &xt);
             step()?;
         }
         if let Some([_, back]) = &self.bottleneck {
-            x = product(kernels, &back.spectrogram, &x);
-            xt = product(kernels, &back.waveform, &xt);
+            x = across(|| product(kernels, &back.spectrogram, &x));
+            xt = across(|| product(kernels, &back.waveform, &xt));
         }
         Ok((x, xt))
     }
