@@ -51,7 +51,7 @@ fn is_done(status: &JobStatus) -> bool {
 }
 
 fn is_local() -> bool {
-    std::thread::current().name().is_some_and(|name| name.starts_with("separate-"))
+    std::thread::current().name().is_some_and(|name| name.starts_with("chunk-"))
 }
 
 /// A separator that waits at the gate where this computer, and only it, computes.

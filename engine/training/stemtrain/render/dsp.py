@@ -103,11 +103,20 @@ def compress(x: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def amplifier(x: np.ndarray, rng: Rng) -> np.ndarray:
-    """A guitar amplifier and its cabinet, clean to heavy."""
+    """A guitar amplifier and its cabinet, clean to so heavy that notes do not seem to decay."""
     driven = high_pass(x / (np.abs(x).max() + 1e-9), 90.0)
-    driven = np.tanh(driven * log_uniform(rng, 1.5, 60.0))
-    cabinet = low_pass(driven, rng.uniform(3_500, 7_000), 3)
-    return 0.3 * high_pass(cabinet, 70.0)
+    drive = log_uniform(rng, 1.5, 600.0)
+    if chance(rng, 0.5):  # a pedal that leaves the lows out
+        driven = driven + rng.uniform(1.0, 4.0) * high_pass(driven, rng.uniform(500.0, 900.0), 1)
+    # Four times the rate, so that what folds back stays below the cabinet's noise.
+    driven = signal.resample_poly(driven, 4, 1, axis=0)
+    driven = np.tanh(driven * min(drive, 30.0) + rng.uniform(0.0, 0.3))
+    if drive > 30.0:
+        driven = np.tanh((driven - driven.mean(0)) * (drive / 30.0))
+    driven = signal.resample_poly(driven, 1, 4, axis=0)[: len(x)]
+    cabinet = low_pass(driven, rng.uniform(3_500, 7_000), int(rng.integers(3, 5)))
+    cabinet = equalise(high_pass(cabinet, 70.0), rng, 6.0)
+    return 0.3 * cabinet
 
 
 def equalise(x: np.ndarray, rng: Rng, spread_db: float) -> np.ndarray:
@@ -132,6 +141,35 @@ def space(x: np.ndarray, rng: Rng, dry: float, longest_secs: float) -> np.ndarra
     if not chance(rng, dry):
         x = reverb(x, rng, rng.uniform(0.03, 0.45), rng.uniform(0.3, longest_secs))
     return x
+
+
+def wash(x: np.ndarray, rng: Rng) -> np.ndarray:
+    """Effects so heavy that little of the sound is as it was: filters, drive, gates, long echoes and
+    rooms without what is in them."""
+    kind = rng.random()
+    if kind < 0.35:
+        x = low_pass(x, log_uniform(rng, 500, 4_000), int(rng.integers(1, 4)))
+    elif kind < 0.5:
+        x = band_pass(x, log_uniform(rng, 200, 700), log_uniform(rng, 1_500, 5_000))
+    elif kind < 0.6:
+        x = high_pass(x, log_uniform(rng, 300, 1_500))
+    if chance(rng, 0.25):
+        x = saturate(x, log_uniform(rng, 3.0, 40.0))
+    if chance(rng, 0.35):
+        x = chorus(x, rng)
+    if chance(rng, 0.15):
+        hz = rng.uniform(2.0, 9.0)
+        swing = np.sin(2 * np.pi * hz * np.arange(len(x)) / RATE_HZ)
+        x = x * np.clip(0.5 + rng.uniform(0.5, 4.0) * swing, 0.0, 1.0)[:, None]
+    backwards = chance(rng, 0.12)
+    x = x[::-1] if backwards else x
+    if chance(rng, 0.5):
+        wet, feedback = rng.uniform(0.3, 1.0), rng.uniform(0.5, 0.85)
+        x = echo(x, rng.uniform(0.15, 0.8), feedback, wet, chance(rng, 0.5))
+    if chance(rng, 0.8):
+        dry = 0.0 if chance(rng, 0.3) else rng.uniform(0.1, 1.0)
+        x = x * dry + reverb(x, rng, 1.0, log_uniform(rng, 1.0, 7.0)) - x
+    return x[::-1] if backwards and chance(rng, 0.7) else x
 
 
 def normalise(x: np.ndarray) -> np.ndarray:

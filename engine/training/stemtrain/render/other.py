@@ -6,13 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from . import samples, synth
-from .dsp import RATE_HZ, Rng, amplifier, chance, compress, equalise, saturate, space, stereo
-from .score import Note, Score, part
+from .dsp import (
+    RATE_HZ,
+    Rng,
+    amplifier,
+    chance,
+    compress,
+    equalise,
+    low_pass,
+    saturate,
+    space,
+    stereo,
+    wash,
+)
+from .score import Note, Score, into, part
 from .soundfont import SoundFont
 
 # General MIDI without basses, timpani, voices and sound effects.
 GM_PROGRAMS = [p for p in range(96) if not (32 <= p < 40 or p in (47, 52, 53, 54, 85, 91))]
 GM_GUITARS = range(24, 32)
+GM_CLEAN_GUITARS = (25, 26, 27, 28, 29)
 ORGAN_STOPS = ("all_all_all", "clarinet", "flutes", "trompette", "violin", "tremolo", "trombone")
 BERKLEE_TONES = (
     r"synth|guitar|pad|piano|string|violin|theremin_\d|organ|sitar|arp|bell|brass|kalimba|FM"
@@ -27,6 +40,40 @@ KEYBOARDS = (
 )
 VOICES = r"voc|vox|voice|choir"
 SONIC_PI_TONES = r"ambi_(?!choir)|guit_|elec_b|elec_p|loop_electric|loop_drone|loop_garzul"
+
+
+def riff(score: Score, rng: Rng, lowest: int) -> tuple[list[Note], list[Note]]:
+    """Power chords, and strokes muted by the palm on the lowest string; a pattern of two bars on the
+    score's chords, or on its bass line where somebody wrote one."""
+    written = score.written(rng, "bass")
+    if written:
+        roots = [n._replace(key=into(n.key, lowest, lowest + 11)) for n in written]
+        muted = [n for n in roots if n.length_secs < 0.16]
+        held = [n for n in roots if n.length_secs >= 0.16]
+        return [n._replace(key=n.key + up) for n in held for up in (0, 7, 12)], muted
+    step_secs = score.beat_secs / float(rng.choice([2, 4], p=[0.55, 0.45]))
+    steps = round(2.0 * score.bar_secs / step_secs)
+    # What begins at each step: a chord, a muted stroke, nothing.
+    shape = rng.dirichlet((1.5, 2.0, 1.0))
+    pattern = rng.choice(3, steps, p=shape)
+    pattern[0] = 0
+    away = rng.choice([0, 0, 0, 1, 3, 5, -2], steps)
+    chords: list[Note] = []
+    muted: list[Note] = []
+    for start in range(0, int(score.seconds / step_secs), steps):
+        for step, kind in enumerate(pattern):
+            at = (start + step) * step_secs
+            if kind == 2 or at >= score.seconds - 0.1:
+                continue
+            key = into(score.chord(int(at / score.bar_secs))[0], lowest, lowest + 11)
+            if kind == 1:
+                muted.append(Note(at, key, int(rng.integers(90, 118)), min(0.12, 0.8 * step_secs)))
+                continue
+            rest = np.flatnonzero(pattern[step + 1 :] != 2)
+            length = (int(rest[0]) + 1 if len(rest) else steps - step) * step_secs
+            root = into(key + int(away[step]), lowest, lowest + 12)
+            chords += [Note(at, root + up, 105, 0.97 * length) for up in (0, 7, 12)]
+    return chords, muted
 
 
 class Other:
@@ -57,6 +104,11 @@ class Other:
 
     def render(self, score: Score, rng: Rng) -> np.ndarray:
         mix = np.zeros((int(score.seconds * RATE_HZ), 2))
+        if chance(rng, 0.15):
+            mix = self.wall(score, rng)
+            mix *= 10 ** (rng.uniform(-6.0, 3.0) / 20.0) / (np.sqrt((mix**2).mean()) + 1e-9)
+            if chance(rng, 0.5):
+                return mix
         for _ in range(int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))):
             layer = self.layer(score, rng)
             level = np.sqrt((layer**2).mean()) + 1e-9
@@ -90,6 +142,8 @@ class Other:
             mix = self.effects(score, rng, pan)
         if chance(rng, 0.3):
             mix = equalise(mix, rng, 8.0)
+        if chance(rng, 0.08):
+            return wash(mix, rng)
         return space(mix, rng, 0.4, 3.0)
 
     def general_midi(self, notes: list[Note], rng: Rng, seconds: float) -> np.ndarray:
@@ -118,6 +172,36 @@ class Other:
         right = amplifier(samples.play(notes, guitar, rng, score.seconds, 0.04), rng)
         late = int(rng.uniform(0.005, 0.02) * RATE_HZ)
         return np.stack([left[:, 0], np.roll(right[:, 1], late)], 1)
+
+    def wall(self, score: Score, rng: Rng) -> np.ndarray:
+        """Distorted rhythm guitars: a riff played twice or four times, left and right."""
+        tuning = int(rng.integers(33, 42))
+        chords, muted = riff(score, rng, tuning)
+        guitar = self.guitars[rng.integers(len(self.guitars))]
+        program = int(rng.choice(GM_CLEAN_GUITARS)) if chance(rng, 0.4) else None
+        dull_hz = rng.uniform(500.0, 1_500.0)
+
+        def take() -> np.ndarray:
+            def play(notes: list[Note]) -> np.ndarray:
+                late = [
+                    n._replace(start_secs=max(0.0, n.start_secs + rng.normal(0.0, 0.01)))
+                    for n in notes
+                ]
+                if program is not None:
+                    return self.font.play(late, program, score.seconds)
+                return samples.play(late, guitar, rng, score.seconds, 0.06)
+
+            x = play(chords) + low_pass(play(muted), dull_hz)
+            return x.mean(1, keepdims=True)
+
+        width = min(1.0, rng.uniform(0.5, 1.5))
+        mix = np.zeros((int(score.seconds * RATE_HZ), 2))
+        for _ in range(int(rng.choice([1, 2], p=[0.7, 0.3]))):
+            settings = int(rng.integers(2**31))
+            for pan in (-width, width):
+                played = amplifier(take(), np.random.default_rng(settings))
+                mix += stereo(played[:, 0], pan)
+        return space(mix, rng, 0.8, 1.0)
 
     def effects(self, score: Score, rng: Rng, pan: float) -> np.ndarray:
         mix = np.zeros((int(score.seconds * RATE_HZ), 2))

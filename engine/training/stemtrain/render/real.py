@@ -4,22 +4,24 @@
 
 writes WORK/pools/<song>/{drums,bass,other,vocals}.npy of recorded songs, int16 [samples, 2], aligned and
 at the level of the files; a class the song lacks has no file. Hydrogen is not written: it validates.
-WORK/pools/real_singing and real_speech have voices alone, phrase after phrase, as they are and in rooms;
-real_bands has band.npy, whole songs without voices.
+WORK/pools/real_singing and real_speech have voices alone, phrase after phrase, as they are, in rooms and
+through heavy effects; real_guitars has other.npy, real_bands band.npy, whole songs without voices.
 """
 
 import argparse
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ..config import SAMPLE_RATE_HZ
-from .dsp import RATE_HZ, Rng, normalise, space
+from .dsp import RATE_HZ, Rng, amplifier, chance, normalise, space, wash
 from .speakers import recorded
 
 SONGS = {"lithium": "2.Lithium", "potassium": "4.Potassium"}
+Way = Callable[[np.ndarray, Rng], np.ndarray]
 # By the names their author gave the files; the order decides.
 CLASSES = (
     ("vocals", r"VOX"),
@@ -31,6 +33,7 @@ SONG_CLASSES = {("potassium", "MINILOGUE SYNTH"): "bass", ("lithium", "CRUSH BRE
 
 # Whole songs without voices, but for some by their names.
 BANDS = ("cc0-beats", "clue-cards", "free-music", "openhv")
+SINGING = ("producer-space", "iona", "nit-song070", "vocadito")
 SUNG = "Vocaloid"
 SOUNDS = (".mp3", ".ogg", ".flac")
 SPEECH_FILES = 25
@@ -71,16 +74,40 @@ def loud(audio: np.ndarray) -> np.ndarray:
     return normalise(audio[sounding[0] : sounding[-1] + 1]) if len(sounding) else normalise(audio)
 
 
-def voices(paths: list[Path], rng: Rng, rooms: tuple[bool, ...]) -> np.ndarray:
-    """Phrases in random order with pauses between, once for each of `rooms`: in one, or as it is."""
+def dry(audio: np.ndarray, rng: Rng) -> np.ndarray:
+    return audio
+
+
+def in_room(audio: np.ndarray, rng: Rng) -> np.ndarray:
+    return space(np.pad(audio, ((0, RATE_HZ), (0, 0))), rng, 0.1, 2.0)
+
+
+def washed(audio: np.ndarray, rng: Rng) -> np.ndarray:
+    return wash(np.pad(audio, ((0, 3 * RATE_HZ), (0, 0))), rng)
+
+
+def voices(paths: list[Path], rng: Rng, ways: tuple[Way, ...]) -> np.ndarray:
+    """Phrases in random order with pauses between, once in each of the ways."""
     parts = []
-    for room in rooms:
+    for way in ways:
         for index in rng.permutation(len(paths)):
-            audio = decode(paths[index]).astype(np.float32) / 32_768.0
-            if room:
-                tail = np.zeros((RATE_HZ, 2), np.float32)
-                audio = space(np.concatenate([audio, tail]), rng, 0.1, 2.0)
+            audio = way(decode(paths[index]).astype(np.float32) / 32_768.0, rng)
             parts += [loud(audio), np.zeros((int(rng.uniform(0.05, 0.6) * RATE_HZ), 2), np.int16)]
+    return np.concatenate(parts)
+
+
+def guitars(sources: Path, rng: Rng) -> np.ndarray:
+    """Recorded distorted guitars, and clean recordings through amplifiers of all kinds, on each side
+    another one now and then."""
+    recorded = sorted((sources / "fretsonfire-songs-sectoid").rglob("guitar.ogg"))
+    parts = [loud(decode(path).astype(np.float32) / 32_768.0) for path in recorded]
+    for path in sorted((sources / "clean-recordings").rglob("*.wav")):
+        clean = decode(path).astype(np.float32) / 32_768.0
+        for _ in range(3):
+            played = amplifier(clean, rng)
+            if chance(rng, 0.4):
+                played[:, 1] = amplifier(np.roll(clean, 800, axis=0), rng)[:, 1]
+            parts.append(normalise(space(played, rng, 0.5, 2.0)))
     return np.concatenate(parts)
 
 
@@ -120,11 +147,13 @@ def main() -> None:
         if not (pools / f"eif_{name}").exists():
             write(pools / f"eif_{name}", song(options.work, name, folder))
     if not (pools / "real_singing").exists():
-        paths = sorted((sources / "producer-space").rglob("*.wav"))
-        write(pools / "real_singing", {"vocals": voices(paths, rng, (False, True))})
+        paths = [p for f in SINGING for p in sorted((sources / f).rglob("*.wav"))]
+        write(pools / "real_singing", {"vocals": voices(paths, rng, (dry, in_room, washed))})
     if not (pools / "real_speech").exists():
         paths = [p for files, _ in recorded(sources).values() for p in files[:SPEECH_FILES]]
-        write(pools / "real_speech", {"vocals": voices(paths, rng, (True,))})
+        write(pools / "real_speech", {"vocals": voices(paths, rng, (in_room, washed))})
+    if not (pools / "real_guitars").exists():
+        write(pools / "real_guitars", {"other": guitars(sources, rng)})
     if not (pools / "real_bands").exists():
         paths = [p for f in BANDS for p in sorted((sources / f).rglob("*")) if p.suffix in SOUNDS]
         paths = [path for path in paths if not re.search(SUNG, path.name)]

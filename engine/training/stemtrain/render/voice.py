@@ -8,7 +8,18 @@ import pyworld
 from scipy import signal
 
 from . import samples
-from .dsp import RATE_HZ, Rng, band_pass, chance, compress, high_pass, saturate, space, stereo
+from .dsp import (
+    RATE_HZ,
+    Rng,
+    band_pass,
+    chance,
+    compress,
+    high_pass,
+    saturate,
+    space,
+    stereo,
+    wash,
+)
 from .score import Score, part
 from .speakers import FRAME_SECS, Phrase
 
@@ -128,6 +139,8 @@ class Voices:
             mix = saturate(mix, rng.uniform(1.0, 6.0))
         if chance(rng, 0.05):
             mix = band_pass(mix, rng.uniform(250, 500), rng.uniform(2_500, 4_000))
+        if chance(rng, 0.2):
+            return wash(mix, rng)
         return space(mix, rng, 0.25, 2.5)
 
     def lead(self, score: Score, rng: Rng) -> np.ndarray:
