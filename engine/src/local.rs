@@ -25,6 +25,9 @@ use crate::{
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Far more than ever wait: who hands out chunks keeps to [`Pool::slots`], and others hand out single ones.
+const MOST_WAITING: usize = 1024;
+
 /// Multiplications and additions that the core which model costs are counted in does in a second,
 /// in matrix products alone: 80 % of it is left in a whole network.
 const FLOP_PER_CORE_SEC: f64 = 100e9;
@@ -37,7 +40,7 @@ pub const DEFAULT_MEMORY_BYTES: u64 = 384 << 20;
 #[derive(Debug)]
 pub struct Pool {
     rayon: Arc<ThreadPool>,
-    /// For the threads of chunks. Not bounded: who hands them out keeps to [`Self::slots`].
+    /// For the threads of chunks.
     chunks: Sender<Work>,
     memory_bytes: u64,
     queue: Mutex<VecDeque<Waiting>>,
@@ -60,7 +63,7 @@ impl Pool {
             .build()
             .map_err(|e| failed().caused_by(e))?;
         let rayon = Arc::new(rayon);
-        let (chunks, given) = crossbeam_channel::unbounded();
+        let (chunks, given) = crossbeam_channel::bounded(MOST_WAITING);
         for n in 0..threads {
             let (rayon, given) = (Arc::clone(&rayon), given.clone());
             std::thread::Builder::new()
