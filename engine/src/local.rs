@@ -119,7 +119,8 @@ impl Pool {
         });
     }
 
-    /// Does `work` on a thread of the pool, what it splits on all of them.
+    /// Does `work` on a thread of the pool, what it splits on all of them. Returns at once, unless a
+    /// thousand others wait.
     pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
         // The threads are there for as long as the pool is.
         let _ = self.chunks.send(Box::new(work));

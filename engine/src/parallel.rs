@@ -19,8 +19,8 @@ pub(crate) fn use_pool(pool: Arc<ThreadPool>) {
 }
 
 /// Does `section` with its rayon work spread over the pool of this thread, or, on a thread that has
-/// none, wherever rayon takes it. Others may have to wait for a section, so it should take no longer
-/// than some hundredths of a second on all threads.
+/// none, wherever rayon takes it. Another chunk may have to wait for a section, so it is to be one step
+/// of the work, a tenth of a second or so on all threads.
 pub(crate) fn across<R: Send>(section: impl FnOnce() -> R + Send) -> R {
     match POOL.with_borrow(Clone::clone) {
         Some(pool) => pool.install(section),

@@ -29,7 +29,7 @@ use crate::{audio::Planar, error::Result, parallel::across};
 /// Changes whenever a single output sample may change.
 const VERSION: &str = "band_gru 4";
 
-/// Frames of a segment: 26.7 s, the first of which is there in three quarters of a second on two cores.
+/// Frames of a segment: 26.7 s, the first of which is there in two thirds of a second on two cores.
 /// Whole windows of the shipped network; what lies around them costs the less the longer they are.
 const SEGMENT_HOPS: usize = 1152;
 
